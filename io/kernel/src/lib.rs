@@ -1,0 +1,1 @@
+//! The Linux kernel's network: routes, links, addresses, namespaces, sysctls.

@@ -1,0 +1,1 @@
+//! The router's gRPC API over unix sockets and TCP.

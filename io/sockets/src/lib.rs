@@ -1,0 +1,1 @@
+//! BGP's TCP: listening, connecting, and cutting streams into frames.

@@ -1,0 +1,3 @@
+//! The CNI plugin: environment and stdin to the agent's socket, its reply to stdout.
+
+fn main() {}

@@ -1,0 +1,56 @@
+//! The daemons: `sartd bgp`, `sartd agent` and `sartd controller`.
+//!
+//! This file only picks the daemon; each module wires one of them.
+
+mod logging;
+
+#[cfg(feature = "cluster")]
+mod agent;
+#[cfg(feature = "router")]
+mod bgp;
+#[cfg(feature = "cluster")]
+mod controller;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A Kubernetes CNI and network load balancer that speaks BGP itself.
+#[derive(Parser)]
+#[command(name = "sartd", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    daemon: Daemon,
+}
+
+#[derive(Subcommand)]
+enum Daemon {
+    /// The node's router: BGP speaker and FIB controller in one process.
+    #[cfg(feature = "router")]
+    Bgp(bgp::Args),
+    /// The node side of Kubernetes: CNI server, address blocks, what this node announces.
+    #[cfg(feature = "cluster")]
+    Agent(agent::Args),
+    /// The cluster side of Kubernetes: addresses, blocks, peers, garbage collection.
+    #[cfg(feature = "cluster")]
+    Controller(controller::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().daemon {
+        #[cfg(feature = "router")]
+        Daemon::Bgp(args) => bgp::main(args),
+        #[cfg(feature = "cluster")]
+        Daemon::Agent(args) => agent::main(args),
+        #[cfg(feature = "cluster")]
+        Daemon::Controller(args) => controller::main(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` prints the whole chain of causes on one line.
+            eprintln!("sartd: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Pools of addresses cut into blocks, blocks into addresses.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,102 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use inet::Asn;
+
+/// The path attributes of a route, decoded (RFC 4271 §4.3, §5).
+///
+/// NEXT_HOP and MP_REACH_NLRI's next hop are one thing here; the NLRI are apart.
+/// AS4_PATH and AS4_AGGREGATOR have been merged in (RFC 6793 §4.2.3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Attributes {
+    /// ORIGIN, type 1.
+    pub origin: Origin,
+    /// AS_PATH, type 2.
+    pub as_path: AsPath,
+    /// NEXT_HOP, type 3, or the next hop of MP_REACH_NLRI, type 14.
+    pub next_hop: BgpNextHop,
+    /// MULTI_EXIT_DISC, type 4.
+    pub med: Option<u32>,
+    /// LOCAL_PREF, type 5: inside an AS only.
+    pub local_pref: Option<u32>,
+    /// ATOMIC_AGGREGATE, type 6.
+    pub atomic_aggregate: bool,
+    /// AGGREGATOR, type 7.
+    pub aggregator: Option<(Asn, Ipv4Addr)>,
+    /// COMMUNITIES, type 8 (RFC 1997), in the order received.
+    pub communities: Vec<u32>,
+    /// ORIGINATOR_ID, type 9 (RFC 4456).
+    pub originator_id: Option<Ipv4Addr>,
+    /// CLUSTER_LIST, type 10 (RFC 4456).
+    pub cluster_list: Vec<Ipv4Addr>,
+    /// EXTENDED COMMUNITIES, type 16 (RFC 4360).
+    pub extended_communities: Vec<[u8; 8]>,
+    /// LARGE_COMMUNITY, type 32 (RFC 8092).
+    pub large_communities: Vec<[u32; 3]>,
+    /// Optional transitive attributes sart does not know, passed on with the Partial bit.
+    pub unknown: Vec<UnknownAttribute>,
+}
+
+/// ORIGIN (RFC 4271 §5.1.1); a lower one is preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Interior to the originating AS.
+    Igp,
+    /// Learned by EGP.
+    Egp,
+    /// By other means.
+    Incomplete,
+}
+
+/// AS_PATH (RFC 4271 §5.1.2) in four-octet numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AsPath {
+    /// The segments, nearest AS first.
+    pub segments: Vec<Segment>,
+}
+
+/// One segment of an AS_PATH, with 1 to 255 numbers.
+///
+/// Raw numbers, since AS 0 must be told apart when decoding and AS_TRANS may stand inside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// AS_SEQUENCE: ordered; counts as its length.
+    Sequence(Vec<u32>),
+    /// AS_SET: unordered; counts as one (RFC 4271 §9.1.2.2 a).
+    Set(Vec<u32>),
+}
+
+/// The next hop of a path as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BgpNextHop {
+    /// The global address (or the only one).
+    pub address: IpAddr,
+    /// The second, link-local one of an IPv6 next hop of 32 octets (RFC 2545 §3).
+    pub link_local: Option<Ipv6Addr>,
+}
+
+/// An attribute that sart does not interpret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownAttribute {
+    /// Flags as received; Partial is set when it is passed on (RFC 4271 §5).
+    pub flags: u8,
+    /// Type code.
+    pub code: u8,
+    /// Value.
+    pub value: Vec<u8>,
+}
+
+/// Well-known communities (RFC 1997, 7999, 8326).
+pub mod community {
+    /// GRACEFUL_SHUTDOWN (RFC 8326).
+    pub const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
+    /// BLACKHOLE (RFC 7999).
+    pub const BLACKHOLE: u32 = 0xFFFF_029A;
+    /// NO_EXPORT (RFC 1997).
+    pub const NO_EXPORT: u32 = 0xFFFF_FF01;
+    /// NO_ADVERTISE (RFC 1997).
+    pub const NO_ADVERTISE: u32 = 0xFFFF_FF02;
+    /// NO_EXPORT_SUBCONFED (RFC 1997).
+    pub const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
+    /// NOPEER (RFC 3765).
+    pub const NO_PEER: u32 = 0xFFFF_FF04;
+}

@@ -1,0 +1,3 @@
+//! BGP tables: interned attributes, decision process, multipath, update groups.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The custom resources, labels, annotations and validation rules of a cluster (types only).
+
+#![forbid(unsafe_code)]

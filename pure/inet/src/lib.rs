@@ -1,0 +1,21 @@
+//! The words of the network: prefixes, AS numbers, next hops, routes and virtual time.
+//!
+//! Every type here is a value that cannot be wrong: a [`Prefix`] has no host bits, a [`RouterId`]
+//! is not zero, a [`LinkName`] fits the kernel. Text and serde forms are the ones people type.
+
+#![forbid(unsafe_code)]
+
+mod asn;
+mod link;
+mod prefix;
+mod route;
+mod time;
+
+pub use asn::{Asn, AsnError, RouterId, RouterIdError};
+pub use link::{LinkName, LinkNameError};
+pub use prefix::{Family, Prefix, PrefixError};
+pub use route::{NextHop, Route, RouteTarget};
+pub use time::Timestamp;
+
+#[cfg(test)]
+mod tests;
