@@ -1,1 +1,49 @@
-//! The router's gRPC API over unix sockets and TCP.
+//! The router's gRPC API over unix sockets and TCP (`proto/sart/v1/router.proto`).
+//!
+//! **Client** (agent, `sart`): [`RouterClient::new`] takes an [`Endpoint`] (`/run/sart/router.sock`
+//! or `127.0.0.1:5000`) and connects when first used, and again after the router was away. Each call
+//! has a time limit. [`CallError::Unreachable`] says that no router answers; everything else is the
+//! router's own word. A document that is refused is no error: [`v1::ApplyReply`] then has
+//! `accepted: false` and the problems with their places.
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use node_api::{Endpoint, RouterClient, v1};
+//! let router = RouterClient::new(Endpoint::Unix("/run/sart/router.sock".into()), None)?;
+//! let reply = router.apply("agent", 1, "asn: 65000\nrouter_id: 10.0.0.2\n", false).await?;
+//! assert!(reply.accepted, "{:?}", reply.problems);
+//! let mut neighbors = router.watch_neighbors().await?;
+//! while let Some(list) = neighbors.message().await? {
+//!     for neighbor in list.neighbors {
+//!         println!("{} {}", neighbor.address, neighbor.state().words());
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! **Server** (`sartd bgp`): [`Server`] turns each request into a [`Call`] on a bounded channel, with
+//! a [`Reply`] to answer through, so that the one task which owns the router handles them in order.
+//! Watches are served from `tokio::sync::watch` channels ([`Views`]) without asking that task.
+//! The unix socket is mode 0600 and checks the peer's uid; over TCP changes need the token.
+
+mod call;
+mod client;
+mod incoming;
+mod server;
+mod service;
+mod token;
+mod words;
+
+/// The generated messages, client and server. Each message serialises to JSON by serde.
+#[allow(missing_docs, clippy::all, clippy::unwrap_used, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("sart.v1");
+}
+
+pub use call::{Call, Refusal, Reply, Views};
+pub use client::{CallError, Endpoint, EndpointError, RouterClient};
+pub use server::{DEFAULT_SOCKET, DEFAULT_TCP, Server, ServerError};
+pub use token::{Token, TokenError};
+
+/// The version of the document's form that this build writes.
+pub const SCHEMA_VERSION: u32 = 1;

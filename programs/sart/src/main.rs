@@ -1,3 +1,85 @@
-//! Shows and changes the state of a node's router and of the cluster.
+//! Shows and changes the state of a node's router.
+//!
+//! Exit codes: 0 done, 1 no router answers, 2 wrong usage or refused, with one sentence why.
 
-fn main() {}
+mod bgp;
+mod cli;
+mod connect;
+mod fib;
+mod output;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::{Cli, Command};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// No router answers there.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Wrong usage, or the router refuses.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    fn not_built_yet(what: &str) -> Failure {
+        Failure::Refused(format!("{what} are not built yet"))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Unreachable(_) => 1,
+            Failure::Refused(_) => 2,
+        }
+    }
+}
+
+impl From<node_api::CallError> for Failure {
+    fn from(error: node_api::CallError) -> Failure {
+        use node_api::CallError::{NotAllowed, NotFound, Refused, Unknown, Unreachable};
+        match error {
+            Unreachable(..) => Failure::Unreachable(error.to_string()),
+            NotAllowed(_) | Refused(_) | NotFound(_) | Unknown => {
+                Failure::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&Failure::Refused(error.to_string())),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Bgp { what } => bgp::run(&cli.common, what).await,
+        Command::Fib { what } => fib::run(&cli.common, what).await,
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sart", &mut script);
+            output::line(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("sart: {failure}");
+    ExitCode::from(failure.code())
+}

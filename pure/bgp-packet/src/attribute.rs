@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use inet::Asn;
@@ -63,6 +64,119 @@ pub enum Segment {
     Sequence(Vec<u32>),
     /// AS_SET: unordered; counts as one (RFC 4271 §9.1.2.2 a).
     Set(Vec<u32>),
+}
+
+impl Attributes {
+    /// The attributes every route has, and no others.
+    pub fn new(origin: Origin, as_path: AsPath, next_hop: BgpNextHop) -> Attributes {
+        Attributes {
+            origin,
+            as_path,
+            next_hop,
+            med: None,
+            local_pref: None,
+            atomic_aggregate: false,
+            aggregator: None,
+            communities: Vec::new(),
+            originator_id: None,
+            cluster_list: Vec::new(),
+            extended_communities: Vec::new(),
+            large_communities: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+}
+
+impl AsPath {
+    /// The length that paths are compared by: a set counts as one (RFC 4271 §9.1.2.2 a).
+    pub fn hops(&self) -> usize {
+        self.segments.iter().map(Segment::hops).sum()
+    }
+
+    /// Whether the number stands anywhere in the path: a loop, if it is ours (RFC 4271 §9.1.2).
+    pub fn contains(&self, asn: Asn) -> bool {
+        self.segments.iter().any(|s| s.numbers().contains(&asn.get()))
+    }
+
+    /// The neighboring AS: the first number, if a sequence comes first.
+    pub fn first(&self) -> Option<u32> {
+        match self.segments.first()? {
+            Segment::Sequence(numbers) => numbers.first().copied(),
+            Segment::Set(_) => None,
+        }
+    }
+
+    /// The originating AS: the last number, if a sequence comes last.
+    pub fn origin(&self) -> Option<u32> {
+        match self.segments.last()? {
+            Segment::Sequence(numbers) => numbers.last().copied(),
+            Segment::Set(_) => None,
+        }
+    }
+
+    /// The path with the number put in front (RFC 4271 §5.1.2 b).
+    pub fn prepended(&self, asn: Asn) -> AsPath {
+        let mut segments = self.segments.clone();
+        match segments.first_mut() {
+            Some(Segment::Sequence(numbers)) if numbers.len() < 255 => {
+                numbers.insert(0, asn.get());
+            }
+            Some(Segment::Sequence(_) | Segment::Set(_)) | None => {
+                segments.insert(0, Segment::Sequence(vec![asn.get()]));
+            }
+        }
+        AsPath { segments }
+    }
+}
+
+impl Segment {
+    /// How much the segment adds to the path's length.
+    pub fn hops(&self) -> usize {
+        match self {
+            Segment::Sequence(numbers) => numbers.len(),
+            Segment::Set(_) => 1,
+        }
+    }
+
+    /// The AS numbers.
+    pub fn numbers(&self) -> &[u32] {
+        match self {
+            Segment::Sequence(numbers) | Segment::Set(numbers) => numbers,
+        }
+    }
+}
+
+/// As people write it: `65001 65002 {65003,65004}`.
+impl fmt::Display for AsPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |numbers: &[u32], by: &str| {
+            numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(by)
+        };
+        for (i, segment) in self.segments.iter().enumerate() {
+            let gap = if i == 0 { "" } else { " " };
+            match segment {
+                Segment::Sequence(numbers) => write!(f, "{gap}{}", join(numbers, " "))?,
+                Segment::Set(numbers) => write!(f, "{gap}{{{}}}", join(numbers, ","))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Igp => "igp",
+            Origin::Egp => "egp",
+            Origin::Incomplete => "incomplete",
+        })
+    }
+}
+
+impl From<IpAddr> for BgpNextHop {
+    fn from(address: IpAddr) -> BgpNextHop {
+        BgpNextHop { address, link_local: None }
+    }
 }
 
 /// The next hop of a path as it stands on the wire.

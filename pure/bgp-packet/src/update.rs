@@ -1,6 +1,14 @@
+//! UPDATE: where things are in it. What the attributes mean is in `verdict`.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use inet::{Family, Prefix};
 
-use crate::{Attributes, Notification};
+use crate::notification::code;
+use crate::verdict::{self, FLAG_EXTENDED_LEN, FLAG_OPTIONAL, FLAG_TRANSITIVE, kind};
+use crate::wire::Reader;
+use crate::{BgpNextHop, Malformation, Notification, Options, Verdict};
 
 /// An UPDATE read from a frame, lazily: NLRI are iterated, attributes are decoded on demand so
 /// that a set seen before (same raw bytes) is never decoded twice.
@@ -8,7 +16,8 @@ use crate::{Attributes, Notification};
 /// Every NLRI has been checked while decoding; iterating cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update<'a> {
-    /// Prefixes withdrawn: WITHDRAWN ROUTES and MP_UNREACH_NLRI.
+    /// Prefixes withdrawn: WITHDRAWN ROUTES, MP_UNREACH_NLRI, and those announced in a way that
+    /// RFC 7606 treats as a withdrawal (then `malformed` says why).
     pub withdrawn: Vec<Nlri<'a>>,
     /// Prefixes announced: NLRI and MP_REACH_NLRI, each with its own next hop.
     pub reach: Vec<Reach<'a>>,
@@ -16,9 +25,11 @@ pub struct Update<'a> {
     pub end_of_rib: Option<Family>,
     /// The path attributes' raw bytes, less MP_REACH_NLRI and MP_UNREACH_NLRI.
     pub attributes: RawAttributes<'a>,
+    /// What was found wrong so far and survived (RFC 7606), for counters and logs.
+    pub malformed: Vec<Malformation>,
 }
 
-/// Prefixes of one family, still in wire form.
+/// Prefixes of one family, still in wire form. Checked: each has a legal length and all its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nlri<'a> {
     family: Family,
@@ -31,45 +42,356 @@ pub struct Reach<'a> {
     /// The prefixes.
     pub nlri: Nlri<'a>,
     /// Their next hop.
-    pub next_hop: crate::BgpNextHop,
+    pub next_hop: BgpNextHop,
 }
 
 /// The raw bytes of an attribute set: the key by which sets are interned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawAttributes<'a> {
     /// Concatenated attributes in wire order.
-    pub bytes: std::borrow::Cow<'a, [u8]>,
+    pub bytes: Cow<'a, [u8]>,
 }
 
-/// What becomes of the routes of an UPDATE (RFC 7606 §2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Usable; some attributes may have been discarded (named in the list, RFC 7606 §2).
-    Accept(Attributes, Vec<Malformation>),
-    /// All announced prefixes are to be treated as withdrawn.
-    TreatAsWithdraw(Vec<Malformation>),
-    /// The session must be reset with this NOTIFICATION.
-    Reset(Notification),
-}
-
-/// One malformed attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformation {
-    /// Attribute type code.
-    pub code: u8,
-    /// What is wrong, in words.
-    pub reason: &'static str,
+/// The prefixes of an [`Nlri`] in wire order.
+#[derive(Clone, Debug)]
+pub struct Prefixes<'a> {
+    family: Family,
+    reader: Reader<'a>,
 }
 
 impl<'a> Nlri<'a> {
+    /// Checks every prefix (RFC 7606 §5.3); host bits are no error, they mean nothing
+    /// (RFC 4271 §4.3).
+    fn new(family: Family, bytes: &'a [u8]) -> Option<Nlri<'a>> {
+        let mut prefixes = Prefixes { family, reader: Reader::new(bytes) };
+        while !prefixes.reader.is_empty() {
+            prefixes.next()?;
+        }
+        Some(Nlri { family, bytes })
+    }
+
     /// The family of all the prefixes.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// The prefixes in wire order.
-    pub fn iter(&self) -> impl Iterator<Item = Prefix> + 'a {
-        let _ = self.bytes;
-        std::iter::empty()
+    /// The prefixes in wire order; doubles are not removed.
+    pub fn iter(&self) -> Prefixes<'a> {
+        Prefixes { family: self.family, reader: Reader::new(self.bytes) }
+    }
+
+    /// Whether there is no prefix.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &Nlri<'a> {
+    type Item = Prefix;
+    type IntoIter = Prefixes<'a>;
+    fn into_iter(self) -> Prefixes<'a> {
+        self.iter()
+    }
+}
+
+impl Iterator for Prefixes<'_> {
+    type Item = Prefix;
+    fn next(&mut self) -> Option<Prefix> {
+        let len = self.reader.u8()?;
+        let bytes = self.reader.take(usize::from(len).div_ceil(8))?;
+        let address = match self.family {
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::from(padded::<4>(bytes)?)),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from(padded::<16>(bytes)?)),
+        };
+        Prefix::truncated(address, len).ok()
+    }
+}
+
+/// The bytes with zeros behind them; none if there are too many.
+fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    let mut array = [0; N];
+    array.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(array)
+}
+
+impl RawAttributes<'_> {
+    /// Decodes the set for routes with this next hop ([`Reach::next_hop`]) and says what becomes
+    /// of them (RFC 7606 §3, §7). The key to remember the verdict by is the bytes, the options
+    /// and the next hop.
+    pub fn decode(&self, options: &Options, next_hop: BgpNextHop) -> Verdict {
+        verdict::decide(&self.bytes, options, next_hop, true)
+    }
+}
+
+/// One attribute as it stands in the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawAttribute<'a> {
+    pub(crate) flags: u8,
+    pub(crate) code: u8,
+    pub(crate) value: &'a [u8],
+}
+
+/// Takes one attribute; none when its length does not fit (RFC 7606 §4).
+pub(crate) fn next_attribute<'a>(reader: &mut Reader<'a>) -> Option<RawAttribute<'a>> {
+    let mut ahead = *reader;
+    let (flags, code) = (ahead.u8()?, ahead.u8()?);
+    let value =
+        if flags & FLAG_EXTENDED_LEN != 0 { ahead.counted16()? } else { ahead.counted8()? };
+    *reader = ahead;
+    Some(RawAttribute { flags, code, value })
+}
+
+/// What a walk over the attributes finds before any is understood.
+#[derive(Default)]
+struct Scan<'a> {
+    mp_reach: Option<RawAttribute<'a>>,
+    mp_unreach: Option<RawAttribute<'a>>,
+    next_hop: Option<RawAttribute<'a>>,
+    /// The runs of bytes between MP_REACH_NLRI and MP_UNREACH_NLRI.
+    kept: Vec<&'a [u8]>,
+    overrun: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Scan<'a>, Notification> {
+        let mut scan = Scan::default();
+        let mut reader = Reader::new(bytes);
+        let mut kept_from = 0;
+        while !reader.is_empty() {
+            let start = bytes.len() - reader.len();
+            let Some(attribute) = next_attribute(&mut reader) else {
+                scan.overrun = true;
+                scan.keep(bytes, kept_from, start);
+                return Ok(scan);
+            };
+            let slot = match attribute.code {
+                kind::MP_REACH => &mut scan.mp_reach,
+                kind::MP_UNREACH => &mut scan.mp_unreach,
+                kind::NEXT_HOP => {
+                    scan.next_hop.get_or_insert(attribute);
+                    continue;
+                }
+                _ => continue,
+            };
+            // RFC 7606 §3 g: these two must not come twice.
+            if slot.replace(attribute).is_some() {
+                return Err(Notification::new(code::UPDATE, 1));
+            }
+            scan.keep(bytes, kept_from, start);
+            kept_from = bytes.len() - reader.len();
+        }
+        scan.keep(bytes, kept_from, bytes.len());
+        Ok(scan)
+    }
+
+    fn keep(&mut self, bytes: &'a [u8], from: usize, to: usize) {
+        let run = bytes.get(from..to).unwrap_or_default();
+        if !run.is_empty() {
+            self.kept.push(run);
+        }
+    }
+
+    /// The kept runs as one; copied only when an MP attribute stood between others.
+    fn attributes(&self) -> RawAttributes<'a> {
+        let bytes = match self.kept.as_slice() {
+            [] => Cow::Borrowed(&[][..]),
+            [one] => Cow::Borrowed(*one),
+            several => Cow::Owned(several.concat()),
+        };
+        RawAttributes { bytes }
+    }
+}
+
+/// RFC 4271 §4.3 and §6.3, RFC 4760 §3 and §4, RFC 7606.
+pub(crate) fn decode_update<'a>(
+    body: &'a [u8],
+    options: &Options,
+) -> Result<Update<'a>, Notification> {
+    // Lengths that do not fit the message leave nothing to go by (RFC 7606 §3 j, §4).
+    let malformed_list = || Notification::new(code::UPDATE, 1);
+    let mut reader = Reader::new(body);
+    let withdrawn = reader.counted16().ok_or_else(malformed_list)?;
+    let attributes = reader.counted16().ok_or_else(malformed_list)?;
+    let nlri = reader.rest();
+    let invalid_field = || Notification::new(code::UPDATE, 10);
+    let withdrawn = Nlri::new(Family::Ipv4, withdrawn).ok_or_else(invalid_field)?;
+    let nlri = Nlri::new(Family::Ipv4, nlri).ok_or_else(invalid_field)?;
+
+    let scan = Scan::of(attributes)?;
+    let mut update = Update {
+        withdrawn: Vec::new(),
+        reach: Vec::new(),
+        end_of_rib: None,
+        attributes: scan.attributes(),
+        malformed: Vec::new(),
+    };
+    if scan.overrun {
+        update.malformed.push(Malformation { code: 0, reason: "attribute longer than the list" });
+    }
+    // "No reachable NLRI" counts what stands there, also of families not in use (RFC 7606 §5.2).
+    let mut announces = !nlri.is_empty();
+    let mut empty_unreach = None;
+    if let Some(attribute) = scan.mp_unreach {
+        let found = mp_unreach(attribute)?;
+        empty_unreach = found.as_ref().filter(|n| n.is_empty()).map(Nlri::family);
+        update.withdraw(found, options);
+    }
+    if let Some(attribute) = scan.mp_reach {
+        let (found, any) = mp_reach(attribute)?;
+        announces |= any;
+        if let Some((nlri, next_hop)) = found {
+            update.announce(nlri, next_hop, options);
+        }
+    }
+    if !nlri.is_empty() {
+        update.announce(nlri, classic_next_hop(scan.next_hop), options);
+    }
+    let is_empty = withdrawn.is_empty() && scan.mp_reach.is_none() && scan.kept.is_empty();
+    if is_empty && !announces && !scan.overrun {
+        // An empty UPDATE, or an empty MP_UNREACH_NLRI alone.
+        let family = if scan.mp_unreach.is_some() { empty_unreach } else { Some(Family::Ipv4) };
+        update.end_of_rib = family.filter(|f| options.carries(*f));
+    }
+    update.withdraw(Some(withdrawn), options);
+    if scan.overrun {
+        update.treat_as_withdraw();
+    }
+    if !announces {
+        check_without_nlri(&update, options)?;
+    }
+    Ok(update)
+}
+
+impl<'a> Update<'a> {
+    fn withdraw(&mut self, nlri: Option<Nlri<'a>>, options: &Options) {
+        let used = |n: &Nlri<'a>| !n.is_empty() && options.carries(n.family);
+        self.withdrawn.extend(nlri.filter(used));
+    }
+
+    fn announce(
+        &mut self,
+        nlri: Nlri<'a>,
+        next_hop: Result<BgpNextHop, Malformation>,
+        options: &Options,
+    ) {
+        if nlri.is_empty() || !options.carries(nlri.family) {
+            return;
+        }
+        match next_hop {
+            Ok(next_hop) => self.reach.push(Reach { nlri, next_hop }),
+            Err(malformation) => {
+                self.malformed.push(malformation);
+                self.withdrawn.push(nlri);
+            }
+        }
+    }
+
+    /// RFC 7606 §2: what was announced counts as withdrawn.
+    fn treat_as_withdraw(&mut self) {
+        self.withdrawn.extend(self.reach.drain(..).map(|r| r.nlri));
+    }
+}
+
+/// Attributes without routes: it is not sure that the routes were found, so what would else be
+/// treat-as-withdraw resets (RFC 7606 §5.2).
+fn check_without_nlri(update: &Update<'_>, options: &Options) -> Result<(), Notification> {
+    if let Some(malformation) = update.malformed.first() {
+        return Err(malformation.notification());
+    }
+    if update.attributes.bytes.is_empty() {
+        return Ok(());
+    }
+    let next_hop = BgpNextHop::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    match verdict::decide(&update.attributes.bytes, options, next_hop, false) {
+        Verdict::Accept(..) => Ok(()),
+        Verdict::TreatAsWithdraw(all) => {
+            Err(all.first().map_or(Notification::new(code::UPDATE, 1), Malformation::notification))
+        }
+        Verdict::Reset(notification) => Err(notification),
+    }
+}
+
+/// NEXT_HOP of routes in the NLRI field (RFC 4271 §5.1.3, §6.3; RFC 7606 §7.3).
+fn classic_next_hop(attribute: Option<RawAttribute<'_>>) -> Result<BgpNextHop, Malformation> {
+    let wrong = |reason| Malformation { code: kind::NEXT_HOP, reason };
+    let attribute = attribute.ok_or(wrong("NEXT_HOP is missing"))?;
+    if attribute.flags & (FLAG_OPTIONAL | FLAG_TRANSITIVE) != FLAG_TRANSITIVE {
+        return Err(wrong("wrong flags"));
+    }
+    let octets = <[u8; 4]>::try_from(attribute.value).map_err(|_| wrong("wrong length"))?;
+    let address = Ipv4Addr::from(octets);
+    if is_host(IpAddr::V4(address)) {
+        Ok(BgpNextHop::from(IpAddr::V4(address)))
+    } else {
+        Err(wrong("not a host's address"))
+    }
+}
+
+/// Whether packets can be sent to the address from another host.
+fn is_host(address: IpAddr) -> bool {
+    match address {
+        // 0/8 and 240/4 with the broadcast address are no hosts'.
+        IpAddr::V4(a) => !a.is_loopback() && !a.is_multicast() && (1..240).contains(&a.octets()[0]),
+        IpAddr::V6(a) => !a.is_loopback() && !a.is_multicast() && !a.is_unspecified(),
+    }
+}
+
+/// Routes and their next hop, if the family is one of ours.
+type MpReach<'a> = Option<(Nlri<'a>, Result<BgpNextHop, Malformation>)>;
+
+/// MP_REACH_NLRI (RFC 4760 §3); the bool says whether any route stands in it. What keeps the
+/// routes from being found resets the session (RFC 7606 §7.11).
+fn mp_reach(attribute: RawAttribute<'_>) -> Result<(MpReach<'_>, bool), Notification> {
+    let wrong = || Notification::new(code::UPDATE, 9);
+    let mut reader = Reader::new(attribute.value);
+    let family = reader.family().ok_or_else(wrong)?;
+    let next_hop = reader.counted8().ok_or_else(wrong)?;
+    let _reserved = reader.u8().ok_or_else(wrong)?;
+    let Some(family) = family else {
+        return Ok((None, !reader.is_empty()));
+    };
+    let nlri = Nlri::new(family, reader.rest()).ok_or_else(wrong)?;
+    let mut next_hop = Ok(mp_next_hop(family, next_hop).ok_or_else(wrong)?);
+    if let Some(reason) = mp_flags(attribute) {
+        next_hop = Err(Malformation { code: kind::MP_REACH, reason });
+    }
+    let next_hop = next_hop.and_then(|n| match is_host(n.address) {
+        true => Ok(n),
+        false => Err(Malformation { code: kind::MP_REACH, reason: "not a host's address" }),
+    });
+    let any = !nlri.is_empty();
+    Ok((Some((nlri, next_hop)), any))
+}
+
+/// MP_UNREACH_NLRI (RFC 4760 §4). Wrong flags do no harm here: the routes go either way.
+fn mp_unreach(attribute: RawAttribute<'_>) -> Result<Option<Nlri<'_>>, Notification> {
+    let wrong = || Notification::new(code::UPDATE, 9);
+    let mut reader = Reader::new(attribute.value);
+    let Some(family) = reader.family().ok_or_else(wrong)? else {
+        return Ok(None);
+    };
+    Nlri::new(family, reader.rest()).map(Some).ok_or_else(wrong)
+}
+
+/// Both MP attributes are optional and non-transitive.
+fn mp_flags(attribute: RawAttribute<'_>) -> Option<&'static str> {
+    let right = attribute.flags & (FLAG_OPTIONAL | FLAG_TRANSITIVE) == FLAG_OPTIONAL;
+    (!right).then_some("wrong flags")
+}
+
+/// A next hop of MP_REACH_NLRI; none when its length is not the family's (RFC 2545 §3).
+fn mp_next_hop(family: Family, bytes: &[u8]) -> Option<BgpNextHop> {
+    let mut reader = Reader::new(bytes);
+    match (family, bytes.len()) {
+        (Family::Ipv4, 4) => Some(BgpNextHop::from(IpAddr::V4(reader.ipv4()?))),
+        (Family::Ipv6, 16) => Some(BgpNextHop::from(IpAddr::V6(reader.ipv6()?))),
+        (Family::Ipv6, 32) => {
+            let (global, second) = (reader.ipv6()?, reader.ipv6()?);
+            // Some speakers without a global address leave the first one empty.
+            let address = if global.is_unspecified() { second } else { global };
+            let link_local = second.is_unicast_link_local().then_some(second);
+            Some(BgpNextHop { address: IpAddr::V6(address), link_local })
+        }
+        (Family::Ipv4 | Family::Ipv6, _) => None,
     }
 }

@@ -1,3 +1,35 @@
 //! BGP tables: interned attributes, decision process, multipath, update groups.
+//!
+//! A [`Rib`] holds the paths of all peers, chooses, and knows what each peer is to be told.
+//! It does nothing itself: [`Rib::work`] goes on with walks over the table, [`Rib::poll_best`]
+//! gives what changed for the FIB, [`Rib::poll_track`] which next hops are to be followed, and
+//! [`Rib::fill`] the next messages for a peer.
+//!
+//! Attribute sets are kept once, by a keyed hash of the bytes they came in, and decoded once.
+//! A path is eight bytes. A session that ends leaves its paths where they are: their epoch says
+//! that they are stale or dead, and a walk removes them later.
 
 #![forbid(unsafe_code)]
+
+mod attrs;
+mod decision;
+mod export;
+mod family;
+mod group;
+mod hash;
+mod hops;
+mod index;
+mod pages;
+mod peer;
+mod rib;
+mod table;
+
+pub use decision::{Ineligible, MAX_PATHS, Step};
+pub use export::Reason;
+pub use family::{Best, BestPath};
+pub use hops::Track;
+pub use peer::{InCounts, NextHops, PeerId, SessionFacts};
+pub use rib::{Counts, Fill, OwnRoute, PathState, PathView, Rib, Settings, Updated};
+
+#[cfg(test)]
+mod tests;

@@ -72,3 +72,28 @@ impl PeerConfig {
         }
     }
 }
+
+/// What all sessions of this speaker share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalConfig {
+    /// Our AS number.
+    pub asn: Asn,
+    /// Our BGP Identifier.
+    pub router_id: inet::RouterId,
+    /// We have restarted: the R bit in our next OPEN messages (RFC 4724 §3). Cleared by
+    /// [`crate::Session::set_restarting`] once End-of-RIB was sent or the time is over.
+    pub restarting: bool,
+    /// Families whose routes were found in the kernel at start: the F bit (RFC 4724 §3).
+    pub preserved: BTreeSet<Family>,
+}
+
+/// What a new configuration does to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing is different.
+    Nothing,
+    /// Taken over without touching the session; a hold time counts from the next session on.
+    Live,
+    /// The session was ended with Cease/Other Configuration Change and begins anew.
+    Reset,
+}

@@ -1,0 +1,69 @@
+use super::*;
+
+fn note(reason: &str) -> Note {
+    Note {
+        about: Target::new(Kind::Service, "default", "web"),
+        uid: Some("u".to_owned()),
+        warning: true,
+        reason: reason.to_owned(),
+        message: "m".to_owned(),
+    }
+}
+
+fn state(now: Instant) -> State {
+    State {
+        tokens: BURST,
+        refilled: now,
+        known: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_same_is_told_once_and_counted_later() {
+    let now = Instant::now();
+    let mut state = state(now);
+    let first = state.admit(&note("pool-exhausted"), now).unwrap();
+    assert_eq!(first.count, 1);
+    assert!(
+        state
+            .admit(&note("pool-exhausted"), now + AGAIN_AFTER / 2)
+            .is_none()
+    );
+    assert!(
+        state.admit(&note("unknown-pool"), now).is_some(),
+        "another reason is another Event"
+    );
+    let again = state
+        .admit(&note("pool-exhausted"), now + AGAIN_AFTER)
+        .unwrap();
+    assert_eq!((again.count, again.name), (2, first.name));
+}
+
+#[test]
+fn a_flood_is_bounded_in_rate_and_memory() {
+    let now = Instant::now();
+    let mut state = state(now);
+    let flood = |state: &mut State, at: Instant, from: usize| {
+        (from..from + 1000)
+            .filter(|n| state.admit(&note(&n.to_string()), at).is_some())
+            .count()
+    };
+    assert_eq!(flood(&mut state, now, 0), BURST as usize);
+    assert_eq!(flood(&mut state, now + REFILL * 10, 1000), 10);
+    for round in 0..200 {
+        flood(
+            &mut state,
+            now + Duration::from_secs(60 * round),
+            2000 * (round as usize + 1),
+        );
+    }
+    assert!(state.known.len() <= REMEMBERED);
+}
+
+#[test]
+fn a_node_is_found_by_its_name() {
+    let reference = about(&Target::cluster(Kind::Node, "n0"), Some("uid"));
+    assert_eq!(reference.uid.as_deref(), Some("n0"));
+    assert_eq!(reference.namespace, None);
+    assert!(event_name("web").starts_with("web."));
+}

@@ -1,0 +1,289 @@
+//! The kernel's half of the route table.
+//!
+//! ```no_run
+//! # async fn router() -> Result<(), kernel::routes::RouteError> {
+//! use kernel::fib::Fib;
+//! use kernel::routes::Owner;
+//! let Fib { routes, mut events } = Fib::open(Owner::ROUTER, &[])?;
+//! loop {
+//!     let event = events.next().await?; // first a Snapshot; safe in `select!`
+//!     // table.handle(now, Input::Kernel(event)); collect the changes of table.poll(), then
+//!     // for (change, result) in changes.zip(routes.apply(changes).await) { … Input::Applied … }
+//! }
+//! # }
+//! ```
+//!
+//! Single news are not all that there is: the kernel drops IPv4 routes without a word when a link
+//! goes down or an address goes away, and overruns a reader that is too slow. After each of these
+//! all is read anew, a moment later, and given as one more [`KernelEvent::Snapshot`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use inet::Family;
+use route_table::{Config, KernelEvent, LinkIndex, Snapshot};
+use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::links;
+use crate::message;
+use crate::routes::{OwnRoutes, Owner, RouteError, TABLE_MAIN};
+use crate::socket::Netlink;
+
+/// How long after a sign of silent changes all is read anew: their burst is over by then.
+const SETTLE: Duration = Duration::from_millis(20);
+/// The pause after reading failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// The most news kept while all is read anew; over that, it is read once more.
+const MAX_KEPT: usize = 100_000;
+
+/// The multicast groups of links, addresses and routes (`RTNLGRP_*`).
+const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+
+/// Our routes in the kernel, and the news of all that matters for them.
+#[derive(Debug)]
+pub struct Fib {
+    /// For writing.
+    pub routes: OwnRoutes,
+    /// For reading.
+    pub events: FibEvents,
+}
+
+/// The route table's configuration for an owner.
+pub fn config(owner: Owner, install: bool) -> Config {
+    let Owner {
+        table,
+        protocol,
+        metric,
+    } = owner;
+    Config {
+        table,
+        protocol,
+        metric,
+        install,
+        resolve_via_default: false,
+    }
+}
+
+impl Fib {
+    /// Opens both ways in the calling thread's network namespace, inside a tokio runtime with
+    /// timers. Reads the owner's table and `main`. `sources`: see [`OwnRoutes::open`].
+    pub fn open(owner: Owner, sources: &[IpAddr]) -> Result<Fib, RouteError> {
+        let routes = OwnRoutes::open(owner, sources)?;
+        let events = FibEvents::open(owner, routes.port())?;
+        Ok(Fib { routes, events })
+    }
+}
+
+/// What happens in the kernel, but for what our own writer does.
+#[derive(Debug)]
+pub struct FibEvents {
+    owner: Owner,
+    monitor: AsyncFd<MonitorSocket>,
+    /// Opened with the monitor, so that it is of the same namespace.
+    reader: Option<Netlink>,
+    ready: VecDeque<KernelEvent>,
+    /// News that came while all was being read: they follow the snapshot.
+    kept: Vec<KernelEvent>,
+    reading: Option<JoinHandle<(Netlink, io::Result<Snapshot>)>>,
+    read_at: Option<Instant>,
+    up: BTreeMap<LinkIndex, bool>,
+}
+
+#[derive(Debug)]
+struct MonitorSocket(Netlink);
+
+impl std::os::fd::AsRawFd for MonitorSocket {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.socket.as_raw_fd()
+    }
+}
+
+impl FibEvents {
+    fn open(owner: Owner, own_port: u32) -> io::Result<FibEvents> {
+        let monitor = Netlink::open()?;
+        monitor.set_receive_buffer(16 << 20)?;
+        monitor.ignore_port(own_port)?;
+        for group in GROUPS {
+            monitor.socket.add_membership(group)?;
+        }
+        monitor.socket.set_non_blocking(true)?;
+        // SAFETY: the socket is open, is owned by the AsyncFd until that is dropped (and closed only
+        // then, by its own Drop), and `as_raw_fd` always names this one descriptor.
+        let monitor = unsafe { AsyncFd::register(MonitorSocket(monitor)) }?;
+        let reader = Netlink::open()?;
+        reader.socket.set_netlink_get_strict_chk(true)?;
+        Ok(FibEvents {
+            owner,
+            monitor,
+            reader: Some(reader),
+            ready: VecDeque::new(),
+            kept: Vec::new(),
+            reading: None,
+            read_at: Some(Instant::now()),
+            up: BTreeMap::new(),
+        })
+    }
+
+    /// The next event. May be dropped and called again; an error is final.
+    pub async fn next(&mut self) -> io::Result<KernelEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            if self.reading.is_none()
+                && self.read_at.is_some_and(|at| at <= Instant::now())
+                && let Some(mut reader) = self.reader.take()
+            {
+                self.read_at = None;
+                let owner = self.owner;
+                self.reading = Some(tokio::task::spawn_blocking(move || {
+                    let snapshot = read_all(&mut reader, owner);
+                    (reader, snapshot)
+                }));
+            }
+            let due = if self.reading.is_none() {
+                self.read_at
+            } else {
+                None
+            };
+            tokio::select! {
+                done = finished(&mut self.reading) => self.read(done?),
+                guard = self.monitor.readable_mut() => {
+                    let mut guard = guard?;
+                    guard.clear_ready();
+                    self.drain()?;
+                }
+                () = until(due) => {}
+            }
+        }
+    }
+
+    fn read(&mut self, (reader, snapshot): (Netlink, io::Result<Snapshot>)) {
+        self.reading = None;
+        self.reader = Some(reader);
+        match snapshot {
+            Ok(snapshot) => {
+                self.up = snapshot
+                    .links
+                    .iter()
+                    .map(|link| (link.index, link.up))
+                    .collect();
+                self.ready.push_back(KernelEvent::Snapshot(snapshot));
+                for event in std::mem::take(&mut self.kept) {
+                    self.note(event);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the kernel's routes; trying again");
+                self.ready.extend(std::mem::take(&mut self.kept));
+                self.read_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// Reads all news that are there.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let mut news = Vec::new();
+            let monitor = &mut self.monitor.get_mut().0;
+            let more = monitor.receive(0, |message| news.extend(message::event(&message)));
+            match more {
+                Ok(more) => {
+                    for event in news {
+                        self.take(event);
+                    }
+                    if !more {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    tracing::debug!("news of the kernel were lost; reading all anew");
+                    self.read_soon();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&mut self, event: KernelEvent) {
+        let tables = [self.owner.table, TABLE_MAIN];
+        if let KernelEvent::Route(_, route) = &event
+            && !tables.contains(&route.table)
+        {
+            return;
+        }
+        if self.reading.is_none() {
+            return self.note(event);
+        }
+        self.kept.push(event);
+        if self.kept.len() > MAX_KEPT {
+            self.kept.clear();
+            self.read_soon();
+        }
+    }
+
+    /// Hands an event on; one that silent changes go with has all read anew.
+    fn note(&mut self, event: KernelEvent) {
+        let silent = match &event {
+            KernelEvent::Link(link) => self
+                .up
+                .insert(link.index, link.up)
+                .is_some_and(|was| was != link.up),
+            KernelEvent::LinkGone(index) => self.up.remove(index).is_some(),
+            KernelEvent::AddressGone(_) => true,
+            KernelEvent::Snapshot(_) | KernelEvent::Route(..) | KernelEvent::Address(_) => false,
+        };
+        if silent {
+            self.read_soon();
+        }
+        self.ready.push_back(event);
+    }
+
+    fn read_soon(&mut self) {
+        self.read_at.get_or_insert_with(|| Instant::now() + SETTLE);
+    }
+}
+
+/// Links first: a route whose link came later is then seen with a link that is not there, never
+/// the other way round, and the news that follow mend it.
+fn read_all(netlink: &mut Netlink, owner: Owner) -> io::Result<Snapshot> {
+    let links = links::read_links(netlink)?;
+    let addresses = links::read_addresses(netlink)?;
+    let mut tables = vec![owner.table];
+    if owner.table != TABLE_MAIN {
+        tables.push(TABLE_MAIN);
+    }
+    let mut routes = Vec::new();
+    for table in tables {
+        for family in Family::ALL {
+            let number = message::family_number(family);
+            routes.extend(netlink.dump(message::GET_ROUTE, number, table, |message| {
+                message::route(message.payload).filter(|route| route.table == table)
+            })?);
+        }
+    }
+    Ok(Snapshot {
+        links,
+        addresses,
+        routes,
+    })
+}
+
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> io::Result<T> {
+    match task {
+        Some(task) => task.await.map_err(io::Error::other),
+        None => pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,331 @@
+//! The routes of one owner: written in batches, listed, removed.
+//!
+//! A route belongs to the [`Owner`] whose table, protocol id and metric it has. No other route is
+//! ever changed: a deletion names all three, and a replacement takes the place of a route of the
+//! same prefix, table and metric only (the route table writes none where that is a foreign one).
+//!
+//! ```no_run
+//! # async fn agent() -> Result<(), kernel::routes::RouteError> {
+//! use kernel::routes::{OwnRoutes, Owner};
+//! let blocks = OwnRoutes::open(Owner::AGENT, &[])?;
+//! blocks.set_unreachable("10.1.0.0/29".parse().unwrap()).await?;
+//! let found = blocks.list().await?;
+//! blocks.remove("10.1.0.0/29".parse().unwrap()).await?;
+//! # Ok(()) }
+//! ```
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use inet::{Family, Prefix};
+use route_table::{Action, Change, Errno, KernelRoute, KernelTarget};
+
+use crate::message;
+use crate::socket::{self, Netlink};
+use crate::wire::Writer;
+
+/// The table that the kernel looks routes up in by default.
+pub const TABLE_MAIN: u32 = 254;
+
+/// The most messages in one datagram: their answers must fit into the socket's buffer.
+const BATCH_MESSAGES: usize = 128;
+/// The most bytes in one datagram, well below the socket's send buffer.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Whose routes: by these three numbers they are told from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The kernel's table, 1 to 2^32 - 1.
+    pub table: u32,
+    /// The protocol id, as `ip route` shows it behind `proto`.
+    pub protocol: u8,
+    /// The metric of all its routes. For the same prefix the kernel takes the lowest.
+    pub metric: u32,
+}
+
+impl Owner {
+    /// The router: protocol `bgp` (186). FRR's bgpd writes with the same id, so the metric tells
+    /// ours apart; it is over 1024, the default of IPv6, so that routes put there by hand or by the
+    /// kernel win.
+    pub const ROUTER: Owner = Owner {
+        table: TABLE_MAIN,
+        protocol: 186,
+        metric: 4271,
+    };
+
+    /// The agent's `unreachable` routes of its blocks: protocol 83, which nobody else uses. Its
+    /// routes to pods have another metric.
+    pub const AGENT: Owner = Owner {
+        table: TABLE_MAIN,
+        protocol: 83,
+        metric: 1024,
+    };
+
+    /// The same owner's routes in another table.
+    pub const fn in_table(self, table: u32) -> Owner {
+        Owner { table, ..self }
+    }
+}
+
+/// Why a route could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// Netlink itself failed.
+    #[error("netlink")]
+    Netlink(#[from] io::Error),
+    /// The kernel refused this route.
+    #[error("the kernel refused the route {prefix}")]
+    Refused {
+        /// The route.
+        prefix: Prefix,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The routes of one owner. Clones share one socket; batches go one after another.
+#[derive(Clone, Debug)]
+pub struct OwnRoutes {
+    owner: Owner,
+    writer: Arc<Mutex<RouteWriter>>,
+}
+
+impl OwnRoutes {
+    /// Opens a socket in the calling thread's network namespace. `sources` are the source addresses
+    /// that routes shall prefer, at most one counts per family.
+    pub fn open(owner: Owner, sources: &[IpAddr]) -> Result<OwnRoutes, RouteError> {
+        let writer = RouteWriter::open(owner, sources)?;
+        Ok(OwnRoutes {
+            owner,
+            writer: Arc::new(Mutex::new(writer)),
+        })
+    }
+
+    /// Whose they are.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Writes changes in order, on a thread that may block; one result for each, in order.
+    pub async fn apply(&self, changes: Vec<Change>) -> Vec<Result<(), Errno>> {
+        let count = changes.len();
+        let applied = self
+            .blocking(move |writer| Ok(writer.apply(&changes)))
+            .await;
+        // The thread is gone only when the runtime is: nothing more is known of any of them.
+        applied.unwrap_or_else(|_| vec![Err(Errno(libc::EINTR)); count])
+    }
+
+    /// All routes of this owner.
+    pub async fn list(&self) -> Result<Vec<KernelRoute>, RouteError> {
+        Ok(self.blocking(RouteWriter::list).await?)
+    }
+
+    /// Drops packets to a prefix and tells their senders.
+    pub async fn set_unreachable(&self, prefix: Prefix) -> Result<(), RouteError> {
+        let action = Action::Replace(KernelTarget::Unreachable);
+        self.one(Change { prefix, action }).await
+    }
+
+    /// Removes this owner's route of a prefix; none there is success.
+    pub async fn remove(&self, prefix: Prefix) -> Result<(), RouteError> {
+        self.one(Change {
+            prefix,
+            action: Action::Delete,
+        })
+        .await
+    }
+
+    /// Removes all routes of this owner; tells how many.
+    pub async fn remove_all(&self) -> Result<usize, RouteError> {
+        let routes = self.list().await?;
+        let prefixes: Vec<Prefix> = routes.iter().map(|route| route.prefix).collect();
+        let delete = |prefix: &Prefix| Change {
+            prefix: *prefix,
+            action: Action::Delete,
+        };
+        let results = self.apply(prefixes.iter().map(delete).collect()).await;
+        for (prefix, result) in prefixes.iter().zip(results) {
+            result.map_err(|errno| refused(*prefix, errno))?;
+        }
+        Ok(prefixes.len())
+    }
+
+    pub(crate) fn port(&self) -> u32 {
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .netlink
+            .port
+    }
+
+    async fn one(&self, change: Change) -> Result<(), RouteError> {
+        let prefix = change.prefix;
+        match self.apply(vec![change]).await.pop() {
+            Some(Err(errno)) => Err(refused(prefix, errno)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut RouteWriter) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let writer = Arc::clone(&self.writer);
+        let task = tokio::task::spawn_blocking(move || {
+            work(&mut writer.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        task.await.map_err(io::Error::other)?
+    }
+}
+
+/// Removes all routes of these owners, in whichever table they are; tells how many.
+pub async fn cleanup(owners: &[Owner]) -> Result<usize, RouteError> {
+    let mut removed = 0;
+    for owner in owners {
+        let mut tables: Vec<u32> = Vec::new();
+        let everywhere = OwnRoutes::open(owner.in_table(0), &[])?;
+        tables.extend(everywhere.list().await?.iter().map(|route| route.table));
+        tables.sort_unstable();
+        tables.dedup();
+        for table in tables {
+            removed += OwnRoutes::open(owner.in_table(table), &[])?
+                .remove_all()
+                .await?;
+        }
+    }
+    Ok(removed)
+}
+
+fn refused(prefix: Prefix, errno: Errno) -> RouteError {
+    RouteError::Refused {
+        prefix,
+        source: io::Error::from_raw_os_error(errno.0),
+    }
+}
+
+/// The same without a runtime: each call blocks until the kernel has answered.
+#[derive(Debug)]
+pub struct RouteWriter {
+    owner: Owner,
+    sources: Vec<IpAddr>,
+    netlink: Netlink,
+    out: Writer,
+    sequence: u32,
+}
+
+impl RouteWriter {
+    /// Opens a socket in the calling thread's network namespace; see [`OwnRoutes::open`].
+    pub fn open(owner: Owner, sources: &[IpAddr]) -> io::Result<RouteWriter> {
+        let netlink = Netlink::open()?;
+        netlink.socket.set_netlink_get_strict_chk(true)?;
+        netlink.set_receive_buffer(1 << 20)?;
+        let (out, sources) = (Writer::default(), sources.to_vec());
+        Ok(RouteWriter {
+            owner,
+            sources,
+            netlink,
+            out,
+            sequence: 0,
+        })
+    }
+
+    /// Writes changes in order; one result for each, in order. "Already so" is success.
+    pub fn apply(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
+        let mut results = Vec::with_capacity(changes.len());
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let (first, count) = self.fill(rest);
+            let (batch, after) = rest.split_at(count);
+            results.extend(self.send(first, batch));
+            rest = after;
+        }
+        results
+    }
+
+    /// All routes of this owner (of all tables if its table is 0).
+    pub fn list(&mut self) -> io::Result<Vec<KernelRoute>> {
+        let Owner {
+            table,
+            protocol,
+            metric,
+        } = self.owner;
+        let mut all = Vec::new();
+        for family in Family::ALL {
+            let number = message::family_number(family);
+            all.extend(
+                self.netlink
+                    .dump(message::GET_ROUTE, number, table, |message| {
+                        message::route(message.payload)
+                            .filter(|route| (route.protocol, route.metric) == (protocol, metric))
+                            .filter(|route| table == 0 || route.table == table)
+                    })?,
+            );
+        }
+        Ok(all)
+    }
+
+    /// Encodes as many changes as one datagram takes: the first one's number, and how many.
+    fn fill(&mut self, changes: &[Change]) -> (u32, usize) {
+        self.out.clear();
+        let first = self.sequence;
+        let mut count = 0;
+        for change in changes.iter().take(BATCH_MESSAGES) {
+            if count > 0 && self.out.len() > BATCH_BYTES {
+                break;
+            }
+            let (owner, sources) = (&self.owner, &self.sources);
+            message::write_change(&mut self.out, self.sequence, owner, sources, change);
+            self.sequence = self.sequence.wrapping_add(1);
+            count += 1;
+        }
+        // Refusals are answered in any case; the last message's answer says that all are done.
+        self.out.add_flags(message::F_ACK);
+        (first, count)
+    }
+
+    /// Sends what was encoded. The kernel works it off before `send` returns, so that all answers
+    /// are there to be read.
+    fn send(&mut self, first: u32, batch: &[Change]) -> Vec<Result<(), Errno>> {
+        let unknown = |errno: i32| vec![Err(Errno(errno)); batch.len()];
+        if let Err(error) = self.netlink.send(self.out.bytes()) {
+            return unknown(error.raw_os_error().unwrap_or(libc::EIO));
+        }
+        let mut results = vec![Ok(()); batch.len()];
+        let (mut done, mut lost) = (false, None);
+        loop {
+            let read = self.netlink.receive(libc::MSG_DONTWAIT, |message| {
+                let at = message.sequence.wrapping_sub(first) as usize;
+                let (Some(result), Some(change)) = (results.get_mut(at), batch.get(at)) else {
+                    return;
+                };
+                done |= at + 1 == batch.len();
+                if message.kind == socket::ERROR {
+                    *result = verdict(change, socket::error_number(&message));
+                }
+            });
+            match read {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Answers were lost: which ones, nobody knows.
+                Err(error) => lost = Some(error.raw_os_error().unwrap_or(libc::EIO)),
+            }
+        }
+        match (lost, done) {
+            (Some(errno), _) => unknown(errno),
+            (None, false) => unknown(libc::ENOBUFS),
+            (None, true) => results,
+        }
+    }
+}
+
+/// An answer to a change: what is already so is success.
+fn verdict(change: &Change, errno: i32) -> Result<(), Errno> {
+    match (&change.action, errno) {
+        (_, 0) => Ok(()),
+        (Action::Replace(_), libc::EEXIST) => Ok(()),
+        (Action::Delete, libc::ESRCH | libc::ENOENT) => Ok(()),
+        (Action::Replace(_) | Action::Delete, errno) => Err(Errno(errno)),
+    }
+}

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::v1;
+
+/// Answers one [`Call`]. A dropped reply tells the caller that the router is stopping.
+#[derive(Debug)]
+pub struct Reply<T>(oneshot::Sender<Result<T, Refusal>>);
+
+/// Why a call is not answered with what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request makes no sense; says what is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The thing asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not possible in the present state.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+/// One request to the router, for the task that owns it.
+#[derive(Debug)]
+pub enum Call {
+    /// An owner's whole document.
+    Apply(v1::ApplyRequest, Reply<v1::ApplyReply>),
+    /// An owner goes.
+    Forget(v1::ForgetRequest, Reply<v1::ApplyReply>),
+    /// A change of the cli's document.
+    Edit(v1::EditRequest, Reply<v1::ApplyReply>),
+    /// The whole router.
+    Global(Reply<v1::Global>),
+    /// The peers.
+    Neighbors(v1::ListNeighborsRequest, Reply<v1::NeighborList>),
+    /// A page of a table.
+    Routes(v1::ListRoutesRequest, Reply<v1::RoutePage>),
+    /// Why a prefix goes where it goes.
+    Explain(v1::ExplainRouteRequest, Reply<v1::Explanation>),
+    /// A page of the FIB.
+    Fib(v1::GetFibRequest, Reply<v1::FibPage>),
+}
+
+/// What watches are served from. The router replaces the values; each watcher sees the latest.
+#[derive(Clone, Debug)]
+pub struct Views {
+    /// All peers.
+    pub neighbors: watch::Receiver<Arc<v1::NeighborList>>,
+    /// What each is sent.
+    pub advertised: watch::Receiver<Arc<v1::AdvertisedList>>,
+}
+
+impl<T> Reply<T> {
+    /// A reply and the end where the answer comes out.
+    pub fn channel() -> (Reply<T>, oneshot::Receiver<Result<T, Refusal>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Reply(sender), receiver)
+    }
+
+    /// Answers. A caller that has gone away is no error.
+    pub fn send(self, answer: Result<T, Refusal>) {
+        let _ = self.0.send(answer);
+    }
+}

@@ -1,0 +1,79 @@
+//! Running a command inside a host, as a child of this process.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::{MARK, PATH};
+use crate::cgroup::Cgroups;
+use crate::process::Process;
+use crate::sys;
+
+/// How much of the host the command shall be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// All of it: root, processes, cgroups, network.
+    Whole,
+    /// Only its network; files and programs are the machine's.
+    Network,
+}
+
+/// Starts `command` in the host whose PID 1 is given. Set its standard descriptors before.
+///
+/// # Errors
+/// When the host is gone or the program is not found there.
+pub(crate) fn spawn(
+    lab: &str,
+    host: &str,
+    init: Process,
+    depth: Depth,
+    mut command: Command,
+) -> Result<Child> {
+    let open = |(name, flag): (&str, i32)| -> Result<(File, i32)> {
+        let path = format!("/proc/{}/ns/{name}", init.pid);
+        Ok((File::open(&path).with_context(|| format!("host {host} is not there ({path})"))?, flag))
+    };
+    let mut inner = vec![open(sys::NET)?];
+    let mut processes = None;
+    if depth == Depth::Whole {
+        for namespace in [sys::CGROUP, sys::UTS, sys::IPC, sys::MOUNT] {
+            inner.push(open(namespace)?);
+        }
+        processes = Some(open(sys::PID)?);
+        command.env_clear().env("PATH", PATH).env("HOME", "/root");
+        if let Some(term) = std::env::var_os("TERM") {
+            command.env("TERM", term);
+        }
+    }
+    command.env(MARK, lab);
+    if !init.alive() {
+        return Err(anyhow!("host {host} is not running"));
+    }
+    let doors = Cgroups::of(lab, Some(host))?.doors()?;
+    let enter = move || {
+        for door in &doors {
+            sys::write_raw(door.as_raw_fd(), b"0")?;
+        }
+        for (namespace, flag) in &inner {
+            sys::setns(namespace.as_fd(), *flag)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls on descriptors that were opened before the fork;
+    // it takes no lock and does not allocate.
+    unsafe { command.pre_exec(enter) };
+
+    // Entering a pid namespace counts for the children of the thread that does it, so a thread of
+    // its own does; the rest of this process stays where it is.
+    let starter = std::thread::spawn(move || -> Result<Child> {
+        if let Some((namespace, flag)) = &processes {
+            sys::setns(namespace.as_fd(), *flag).context("enter the host's processes")?;
+        }
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.spawn().with_context(|| format!("run {program}"))
+    });
+    starter.join().map_err(|_| anyhow!("the starting thread panicked"))?
+}

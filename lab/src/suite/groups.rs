@@ -1,0 +1,163 @@
+//! Groups of cases: each gets a fresh cluster of its own.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::cases;
+use super::ctx::Ctx;
+use super::report::{Ending, Tally};
+use super::wait::s;
+use super::{diagnose, manifests, rbac};
+use crate::bring_up::{Mode, UpOptions};
+use crate::progress::Progress;
+use crate::topology::kind::ProxyMode;
+use crate::world::Lab;
+
+/// One test on a cluster.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&mut Ctx) -> Result<()>,
+}
+
+/// Cases that share a cluster, in order.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) topology: &'static str,
+    pub(crate) mode: Mode,
+    pub(crate) proxy: Option<ProxyMode>,
+    /// Objects applied once the cluster is up.
+    pub(crate) objects: Objects,
+    /// Only with `--long`.
+    pub(crate) long: bool,
+    pub(crate) cases: &'static [Case],
+}
+
+/// What a group's cluster starts with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Objects {
+    /// Nothing of ours.
+    None,
+    /// The test bed's pools and peers; its cases start when every session is Established.
+    TestBed,
+}
+
+/// The groups and cases whose `GROUP/CASE` has this in it.
+pub(crate) fn wanted(name: Option<&str>, long: bool) -> Vec<(&'static Group, Vec<&'static Case>)> {
+    let mut wanted = Vec::new();
+    for group in cases::GROUPS {
+        let named = |case: &&Case| {
+            name.is_none_or(|name| format!("{}/{}", group.name, case.name).contains(name))
+        };
+        let cases: Vec<&Case> = group.cases.iter().filter(named).collect();
+        if !cases.is_empty() && (long || name.is_some() || !group.long) {
+            wanted.push((group, cases));
+        }
+    }
+    wanted
+}
+
+/// Runs groups one after another, and at last the check over all their audit logs.
+pub(crate) fn run(
+    wanted: &[(&'static Group, Vec<&'static Case>)],
+    logs: &Path,
+    progress: &Progress,
+    tally: &mut Tally,
+) {
+    for (group, cases) in wanted {
+        progress.say(group.name);
+        let start = Instant::now();
+        match up(group, &logs.join(group.name)) {
+            Ok(mut ctx) => {
+                progress.say(format_args!("  up       in {:.1} s", ctx.up_took.as_secs_f32()));
+                run_cases(group, cases, &mut ctx, progress, tally);
+                let ended = end(&ctx);
+                if let Err(error) = ended {
+                    let name = format!("{}/down", group.name);
+                    tally.note(progress, &name, start.elapsed(), Ending::Failed(error));
+                }
+            }
+            Err(error) => {
+                let name = format!("{}/up", group.name);
+                tally.note(progress, &name, start.elapsed(), Ending::Failed(error));
+                for case in cases {
+                    let why = Ending::Skipped("its cluster did not come up".into());
+                    tally.note(progress, &format!("{}/{}", group.name, case.name), s(0), why);
+                }
+            }
+        }
+    }
+    if cases::GROUPS.len() == wanted.len() || wanted.iter().any(|(g, _)| g.name == "security") {
+        let start = Instant::now();
+        tally.note(
+            progress,
+            "rbac",
+            start.elapsed(),
+            rbac::check(logs, &mut |line| {
+                progress.say(format_args!("  rbac     {line}"));
+            }),
+        );
+    }
+}
+
+fn run_cases(
+    group: &Group,
+    cases: &[&Case],
+    ctx: &mut Ctx,
+    progress: &Progress,
+    tally: &mut Tally,
+) {
+    for case in cases {
+        let start = Instant::now();
+        let result = (case.run)(ctx);
+        let name = format!("{}/{}", group.name, case.name);
+        let result = result.map_err(|error| {
+            let folder = ctx.logs.join(case.name);
+            diagnose::dump(ctx, &folder, &error);
+            error.context(format!("see {}", folder.display()))
+        });
+        tally.note(progress, &name, start.elapsed(), result);
+    }
+}
+
+/// A fresh cluster with the group's objects.
+fn up(group: &Group, logs: &Path) -> Result<Ctx> {
+    fs::create_dir_all(logs)?;
+    let start = Instant::now();
+    let options = UpOptions {
+        topology: group.topology.to_owned(),
+        mode: group.mode,
+        proxy: group.proxy,
+        ..UpOptions::default()
+    };
+    let lab = Lab::up(&options, &Progress::silent())?;
+    let mut ctx = Ctx { lab, logs: logs.to_owned(), up_took: start.elapsed() };
+    if let Err(error) = prepare(group, &ctx) {
+        diagnose::dump(&ctx, logs, &error);
+        let _ = end(&ctx);
+        return Err(error.context(format!("see {}", logs.display())));
+    }
+    ctx.up_took = start.elapsed();
+    Ok(ctx)
+}
+
+fn prepare(group: &Group, ctx: &Ctx) -> Result<()> {
+    match group.objects {
+        Objects::None => Ok(()),
+        Objects::TestBed => {
+            ctx.apply(manifests::TEST_BED)?;
+            ctx.established(ctx.nodes().len() * 2, s(40))
+        }
+    }
+}
+
+/// Keeps what the last check needs, and ends the cluster.
+fn end(ctx: &Ctx) -> Result<()> {
+    if let Err(error) = rbac::keep(ctx) {
+        // A case may have left the API server down; the check over all logs will miss nothing else.
+        fs::write(ctx.logs.join("rbac-not-kept.txt"), format!("{error:#}\n"))?;
+    }
+    Lab::down(ctx.lab.name()).context("down")
+}

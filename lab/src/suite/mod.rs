@@ -1,0 +1,97 @@
+//! `cargo lab test`: every test of the project, from formatting to the cluster.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::places;
+use crate::progress::Progress;
+use crate::{packages, parts, sys};
+
+mod audit;
+mod cases;
+mod checks;
+pub(crate) mod ctx;
+mod diagnose;
+mod groups;
+pub(crate) mod manifests;
+pub(crate) mod probe;
+mod prober;
+mod rbac;
+mod report;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wait;
+
+use report::Tally;
+
+/// `cargo lab test …`
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Only what has this in its name: a stage (fmt, clippy, cargo) or GROUP/CASE of the cluster
+    name: Option<String>,
+    /// Installs Debian packages that are missing
+    #[arg(long)]
+    install: bool,
+    /// Runs also what takes many minutes
+    #[arg(long)]
+    long: bool,
+    /// Lists the cluster's cases and stops
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the tests; the last line counts them.
+///
+/// # Errors
+/// When the tests could not be run at all. A failed test is no error but an exit code of 1.
+pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
+    let wanted = groups::wanted(args.name.as_deref(), args.long);
+    if args.list {
+        for (group, cases) in &wanted {
+            cases.iter().for_each(|case| println!("{}/{}", group.name, case.name));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (root, progress) = (places::checkout(), Progress::new());
+    let mut tally = Tally::default();
+    let logs = logs(&root)?;
+    progress.say(format_args!("logs: {}", logs.display()));
+    if !wanted.is_empty() {
+        packages::ensure(args.install)?;
+        if !sys::is_root() {
+            bail!("the cluster's tests need root");
+        }
+    }
+    let stage = |name: &str| ["fmt", "clippy", "cargo", "local"].contains(&name);
+    if args.name.as_deref().is_none_or(stage) {
+        checks::run(&root, &logs, &progress, &mut tally)?;
+    }
+    if !wanted.is_empty() {
+        parts::ensure(&progress).context("build the cluster's parts")?;
+        groups::run(&wanted, &logs, &progress, &mut tally);
+    }
+    if tally.is_empty() {
+        let name = args.name.as_deref().unwrap_or_default();
+        bail!("no test is named {name:?}; see: cargo lab test --list");
+    }
+    println!("{tally}");
+    Ok(if tally.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An empty directory for this run's logs.
+fn logs(root: &Path) -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let logs = target.join("lab-test");
+    match fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("empty {}", logs.display()));
+        }
+        _ => fs::create_dir_all(&logs)?,
+    }
+    Ok(logs)
+}

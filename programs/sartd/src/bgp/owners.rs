@@ -1,0 +1,273 @@
+//! Who wants what of the router: one document per owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgp_speaker::{Desired, Global};
+use node_api::v1::{self, edit_request::Edit};
+use router_config::{DEFAULT_FIB_TABLE, Diff, Document, Place, Problem, Reason, SCHEMA_VERSION};
+
+use super::store::{Store, Stored, is_owner_name};
+
+/// The owner whose document is the file and the flags.
+pub(super) const FILE: &str = "file";
+
+/// The owner whose document `sart` changes.
+pub(super) const CLI: &str = "cli";
+
+/// One owner.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) document: Document,
+    pub(super) generation: u64,
+    pub(super) schema_version: u32,
+    /// It has handed over its document since the start.
+    pub(super) spoken: bool,
+}
+
+/// All owners, by name. Where two differ, the first by name decides, as in the speaker.
+#[derive(Debug)]
+pub(super) struct Owners {
+    owners: BTreeMap<String, Owner>,
+    /// Owners that must speak before the router counts as whole.
+    expected: BTreeSet<String>,
+    store: Store,
+    /// Why documents could not be stored, while it lasts.
+    pub(super) store_failure: Option<String>,
+}
+
+/// What an accepted document does.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) owner: String,
+    pub(super) desired: Desired,
+    pub(super) diff: Diff,
+    document: Document,
+    stored: Stored,
+}
+
+impl Owners {
+    pub(super) fn new(store: Store, expected: BTreeSet<String>) -> Owners {
+        Owners { owners: BTreeMap::new(), expected, store, store_failure: None }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The documents of the run before, as far as this version accepts them. The router's own
+    /// owner `cli` has thereby spoken; the others still have to.
+    pub(super) fn load(&mut self) -> Vec<(String, Desired)> {
+        let mut loaded = Vec::new();
+        for (name, stored) in self.store.load() {
+            if name == FILE {
+                continue;
+            }
+            match read(&name, &stored) {
+                Ok((document, desired)) => {
+                    let owner = Owner {
+                        document,
+                        generation: stored.generation,
+                        schema_version: stored.schema_version,
+                        spoken: name == CLI,
+                    };
+                    self.owners.insert(name.clone(), owner);
+                    loaded.push((name, desired));
+                }
+                Err(problems) => {
+                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                    tracing::warn!(owner = name, ?problems, "a stored document is refused");
+                }
+            }
+        }
+        loaded
+    }
+
+    /// Takes the document of the file and the flags.
+    pub(super) fn set_file(&mut self, document: Document) -> Result<Desired, Problem> {
+        let desired = document.desired(FILE)?;
+        let owner =
+            Owner { document, generation: 1, schema_version: SCHEMA_VERSION, spoken: true };
+        self.owners.insert(FILE.to_owned(), owner);
+        Ok(desired)
+    }
+
+    /// Reads what an owner applies; nothing is changed yet.
+    pub(super) fn check(&self, request: v1::ApplyRequest) -> Result<Accepted, Vec<Problem>> {
+        let name = request.owner;
+        if !is_owner_name(&name) || name == FILE || name == CLI {
+            let message = format!("{name:?} is no owner's name that may apply a document");
+            return Err(vec![problem(&name, Reason::BadValue, message)]);
+        }
+        self.accept(
+            name,
+            Stored {
+                schema_version: request.schema_version,
+                generation: request.generation,
+                document: request.document,
+            },
+        )
+    }
+
+    /// Reads what `sart` changes; nothing is changed yet.
+    pub(super) fn check_edit(
+        &self,
+        edit: Edit,
+        global: Option<&Global>,
+    ) -> Result<Accepted, Vec<Problem>> {
+        let old = self.owners.get(CLI);
+        let mut document = old.map(|owner| owner.document.clone()).unwrap_or_default();
+        let bad = |message: String| vec![problem(CLI, Reason::BadValue, message)];
+        match edit {
+            Edit::Merge(text) => document.merge(Document::parse(&text, CLI)?),
+            Edit::RemoveNeighbor(address) => {
+                let parsed = address.parse().map_err(|_| bad(format!("{address:?} is no address")))?;
+                if !document.remove_neighbor(&parsed) {
+                    return Err(bad(self.not_in_cli(&format!("neighbor {address}"), |document| {
+                        document.neighbors.iter().any(|n| n.address == parsed)
+                    })));
+                }
+            }
+            Edit::RemovePath(prefix) => {
+                let parsed = prefix
+                    .parse()
+                    .map_err(|error: inet::PrefixError| bad(error.to_string()))?;
+                if !document.remove_path(&parsed) {
+                    return Err(bad(self.not_in_cli(&format!("path {prefix}"), |document| {
+                        document.paths.iter().any(|group| group.prefixes.contains(&parsed))
+                    })));
+                }
+            }
+        }
+        complete_global(&mut document, global);
+        let text = document.to_yaml().map_err(|error| bad(error.to_string()))?;
+        let generation = old.map_or(0, |owner| owner.generation) + 1;
+        let stored = Stored { schema_version: SCHEMA_VERSION, generation, document: text };
+        self.accept(CLI.to_owned(), stored)
+    }
+
+    /// Why something cannot be removed by `sart`: it is not there, or another owner's.
+    fn not_in_cli(&self, what: &str, has: impl Fn(&Document) -> bool) -> String {
+        match self.owners.iter().find(|(_, owner)| has(&owner.document)) {
+            Some((name, _)) => format!("{what} is wanted by {name}, and only changed there"),
+            None => format!("there is no {what}"),
+        }
+    }
+
+    fn accept(&self, owner: String, stored: Stored) -> Result<Accepted, Vec<Problem>> {
+        let (document, desired) = read(&owner, &stored)?;
+        let nothing = Document::default();
+        let old = self.owners.get(&owner).map_or(&nothing, |owner| &owner.document);
+        let diff = old.diff(&document);
+        Ok(Accepted { owner, desired, diff, document, stored })
+    }
+
+    /// Makes an accepted document the owner's, and stores it.
+    pub(super) fn commit(&mut self, accepted: Accepted) -> (String, Desired) {
+        let Accepted { owner: name, desired, document, stored, diff: _ } = accepted;
+        let saved = self.store.save(&name, &stored);
+        self.stored(&name, saved);
+        let Stored { schema_version, generation, document: _ } = stored;
+        self.owners
+            .insert(name.clone(), Owner { document, generation, schema_version, spoken: true });
+        (name, desired)
+    }
+
+    /// What forgetting an owner changes; none when it is not known.
+    pub(super) fn check_forget(&self, name: &str) -> Option<Diff> {
+        Some(self.owners.get(name)?.document.diff(&Document::default()))
+    }
+
+    /// Forgets an owner.
+    pub(super) fn forget(&mut self, name: &str) {
+        let removed = self.store.remove(name);
+        self.stored(name, removed);
+        self.owners.remove(name);
+    }
+
+    fn stored(&mut self, name: &str, done: std::io::Result<()>) {
+        self.store_failure = done.err().map(|error| error.to_string());
+        if let Some(error) = &self.store_failure {
+            tracing::error!(owner = name, error, "a document could not be stored");
+        }
+    }
+
+    /// All owners in order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Owner)> {
+        self.owners.iter().map(|(name, owner)| (name.as_str(), owner))
+    }
+
+    /// Owners that have not handed over a document since the start.
+    pub(super) fn silent(&self) -> Vec<String> {
+        let stored = self.owners.iter().filter(|(_, owner)| !owner.spoken).map(|(name, _)| name);
+        let unknown = self.expected.iter().filter(|name| !self.owners.contains_key(*name));
+        stored.chain(unknown).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The kernel's table that routes are written to, and who says so.
+    pub(super) fn fib_table(&self) -> Option<u32> {
+        self.owners.values().find_map(|owner| owner.document.fib_table())
+    }
+
+    /// The table to open at the start, when nothing is known yet.
+    pub(super) fn fib_table_or_default(&self) -> u32 {
+        self.fib_table().unwrap_or(DEFAULT_FIB_TABLE)
+    }
+
+    /// The TCP port that BGP is heard on.
+    pub(super) fn port(&self) -> u16 {
+        self.owners.values().find_map(|owner| owner.document.port).unwrap_or(179)
+    }
+}
+
+/// Problems as the API has them.
+pub(super) fn problems(problems: &[Problem]) -> Vec<v1::Problem> {
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    problems
+        .iter()
+        .map(|problem| {
+            let Place { line, column } = problem.place.unwrap_or(Place { line: 0, column: 0 });
+            v1::Problem {
+                line: narrow(line),
+                column: narrow(column),
+                reason: problem.reason.to_string(),
+                message: problem.message.clone(),
+            }
+        })
+        .collect()
+}
+
+fn read(owner: &str, stored: &Stored) -> Result<(Document, Desired), Vec<Problem>> {
+    if stored.schema_version > SCHEMA_VERSION {
+        let message = format!(
+            "its form is version {}; this router knows up to {SCHEMA_VERSION}",
+            stored.schema_version
+        );
+        return Err(vec![problem(owner, Reason::BadValue, message)]);
+    }
+    let document = Document::parse(&stored.document, owner)?;
+    let desired = document.desired(owner).map_err(|problem| vec![problem])?;
+    Ok((document, desired))
+}
+
+fn problem(document: &str, reason: Reason, message: String) -> Problem {
+    Problem { document: document.to_owned(), place: None, reason, message }
+}
+
+/// A document that says one thing about the whole router must say all: what it leaves out stays as
+/// it is.
+fn complete_global(document: &mut Document, global: Option<&Global>) {
+    let says_something = document.asn.is_some()
+        || document.router_id.is_some()
+        || document.multi_path.is_some()
+        || document.transit.is_some();
+    if let (true, Some(global)) = (says_something, global) {
+        document.asn.get_or_insert(global.asn);
+        document.router_id.get_or_insert(global.router_id);
+        document.multi_path.get_or_insert(global.multi_path);
+        document.transit.get_or_insert(global.transit);
+    }
+}
+
+#[cfg(test)]
+#[path = "owners_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bgp_speaker::Global;
+use inet::Asn;
+use node_api::v1::{self, edit_request::Edit};
+
+use super::{Owners, Store};
+
+/// A run directory of its own, gone at the end.
+struct RunDir(PathBuf);
+
+impl RunDir {
+    fn new() -> RunDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sartd-owners-test-{}-{n}", std::process::id());
+        RunDir(std::env::temp_dir().join(name))
+    }
+
+    fn owners(&self, expected: &[&str]) -> Owners {
+        let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+        Owners::new(Store::open(&self.0).unwrap(), expected)
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn apply(owners: &mut Owners, name: &str, document: &str) -> Result<Vec<String>, String> {
+    let request = v1::ApplyRequest {
+        owner: name.to_owned(),
+        generation: 7,
+        schema_version: 1,
+        document: document.to_owned(),
+        dry_run: false,
+    };
+    let accepted = owners.check(request).map_err(|problems| problems[0].to_string())?;
+    let changes = accepted.diff.changes.clone();
+    owners.commit(accepted);
+    Ok(changes)
+}
+
+fn global() -> Global {
+    Global {
+        asn: Asn::new(65000).unwrap(),
+        router_id: "10.0.0.1".parse().unwrap(),
+        multi_path: true,
+        transit: false,
+    }
+}
+
+#[test]
+fn documents_outlive_the_process() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&["agent"]);
+    assert_eq!(owners.silent(), ["agent"]);
+    apply(&mut owners, "agent", "asn: 65000\nrouter_id: 10.0.0.1\nport: 1179").unwrap();
+    assert!(owners.silent().is_empty());
+    drop(owners);
+
+    let mut owners = directory.owners(&["agent"]);
+    let loaded = owners.load();
+    assert_eq!(loaded.len(), 1);
+    assert_eq!(loaded[0].1.global.as_ref().unwrap().asn.get(), 65000);
+    assert_eq!(owners.port(), 1179);
+    // A stored document is in force, but its owner has not spoken.
+    assert_eq!(owners.silent(), ["agent"]);
+    owners.forget("agent");
+    assert!(owners.load().is_empty());
+}
+
+#[test]
+fn a_refused_document_changes_nothing() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    apply(&mut owners, "agent", "asn: 65000\nrouter_id: 10.0.0.1").unwrap();
+    let check = |owners: &mut Owners, name, document, expect: &str| {
+        assert_eq!(apply(owners, name, document).unwrap_err(), expect);
+    };
+    check(&mut owners, "agent", "asn: 0", "agent:1:6: asn: AS number 0 is reserved (bad-value)");
+    check(
+        &mut owners,
+        "agent",
+        "asn: 65000",
+        "agent: `router_id` is missing: it comes together with `asn` (missing)",
+    );
+    for name in ["", "../etc", "file", "cli", "Agent"] {
+        assert!(apply(&mut owners, name, "").is_err(), "{name:?}");
+    }
+    let changes = apply(&mut owners, "agent", "asn: 65000\nrouter_id: 10.0.0.1").unwrap();
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn a_later_form_is_refused() {
+    let directory = RunDir::new();
+    let owners = directory.owners(&[]);
+    let request = v1::ApplyRequest {
+        owner: "agent".to_owned(),
+        schema_version: 2,
+        ..Default::default()
+    };
+    let problems = owners.check(request).unwrap_err();
+    assert!(problems[0].message.contains("version 2"), "{problems:?}");
+}
+
+#[test]
+fn the_cli_changes_its_own_document_only() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    apply(&mut owners, "agent", "neighbors: [{address: 10.0.0.9, asn: 1}]").unwrap();
+    let edit = |owners: &mut Owners, edit| match owners.check_edit(edit, Some(&global())) {
+        Ok(accepted) => {
+            owners.commit(accepted);
+            Ok(())
+        }
+        Err(problems) => Err(problems[0].message.clone()),
+    };
+    edit(&mut owners, Edit::Merge("neighbors: [{address: 10.0.0.1, asn: 1}]".to_owned())).unwrap();
+    edit(&mut owners, Edit::Merge("paths: [{prefixes: [10.1.0.0/24]}]".to_owned())).unwrap();
+    let refused = edit(&mut owners, Edit::RemoveNeighbor("10.0.0.9".to_owned())).unwrap_err();
+    assert_eq!(refused, "neighbor 10.0.0.9 is wanted by agent, and only changed there");
+    let refused = edit(&mut owners, Edit::RemovePath("10.2.0.0/24".to_owned())).unwrap_err();
+    assert_eq!(refused, "there is no path 10.2.0.0/24");
+    edit(&mut owners, Edit::RemovePath("10.1.0.0/24".to_owned())).unwrap();
+    drop(owners);
+
+    let mut owners = directory.owners(&[]);
+    let loaded = owners.load();
+    let cli = loaded.iter().find(|(name, _)| name == "cli").unwrap();
+    assert_eq!(cli.1.peers.len(), 1);
+    assert!(cli.1.originate.is_empty());
+    assert!(cli.1.global.is_none());
+}
+
+#[test]
+fn what_the_cli_leaves_out_stays_as_it_is() {
+    let directory = RunDir::new();
+    let owners = directory.owners(&[]);
+    let edit = Edit::Merge("asn: 65001".to_owned());
+    let accepted = owners.check_edit(edit, Some(&global())).unwrap();
+    let wanted = Global { asn: Asn::new(65001).unwrap(), ..global() };
+    assert_eq!(accepted.desired.global, Some(wanted));
+    let edit = Edit::Merge("asn: 65001".to_owned());
+    assert!(owners.check_edit(edit, None).is_err());
+}
+
+#[test]
+fn a_run_directory_has_one_router() {
+    let directory = RunDir::new();
+    let _first = directory.owners(&[]);
+    let second = Store::open(&directory.0).unwrap_err().to_string();
+    assert!(second.contains("another router uses"), "{second}");
+}

@@ -1,0 +1,399 @@
+mod sessions;
+mod view;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bgp_rib::{Fill, OwnRoute, PeerId, Rib, Track};
+use bgp_session::{Conn, Event as SessionEvent, LocalConfig, Session, Stop};
+use inet::{Family, LinkName, Prefix, Timestamp};
+
+use crate::{Conflict, ConnId, Desired, Event, Global, Input, Output, Refusal};
+
+pub use view::{FamilySnapshot, PeerSnapshot, RouteView};
+
+/// Table entries looked at in one call.
+const WALK: usize = 1000;
+/// Own routes taken over in one call.
+const OWN_ROUTES: usize = 500;
+/// Connections that a peer may have at once: one that is up, one each way that is new, and those
+/// of a peer that has lost its memory and dials anew.
+const CONNECTIONS: usize = 8;
+
+/// What a speaker is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpeakerConfig {
+    /// For jitter, and the key of the hashes: must not be known to peers.
+    pub seed: u64,
+    /// Our routes were in the kernel when we started: choosing waits for all peers' tables, at
+    /// most this long (RFC 4724 §4.1).
+    pub restarting: Option<Duration>,
+}
+
+/// A BGP speaker. See the crate's page for how it is driven.
+#[derive(Debug)]
+pub struct Speaker {
+    now: Timestamp,
+    seed: u64,
+    owners: BTreeMap<String, Desired>,
+    global: Option<Global>,
+    conflicts: BTreeSet<Conflict>,
+    /// Own routes in force, and those still to be taken over by the tables.
+    own: BTreeMap<Prefix, OwnRoute>,
+    own_changes: VecDeque<Prefix>,
+    rib: Option<Rib>,
+    peers: BTreeMap<IpAddr, Peer>,
+    conns: BTreeMap<ConnId, Connection>,
+    next_conn: u64,
+    timers: BTreeSet<(Timestamp, IpAddr)>,
+    /// The peer that is looked at first for something to send.
+    turn: Option<IpAddr>,
+    busy: bool,
+    outputs: VecDeque<Output>,
+    preserved: BTreeSet<Family>,
+    kernel_synced: bool,
+    owners_ready: bool,
+    selection: Selection,
+    settled_told: bool,
+    ending: Option<Ending>,
+}
+
+/// After a restart: whether prefixes are chosen for (RFC 4724 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selection {
+    Deferred { until: Timestamp },
+    On { restarted: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Keep,
+    Remove,
+}
+
+#[derive(Debug)]
+struct Peer {
+    id: PeerId,
+    owner: String,
+    session: Session,
+    conns: BTreeMap<Conn, ConnId>,
+    up: Option<Up>,
+    timer: Option<(Timestamp, &'static str)>,
+    link: LinkFacts,
+}
+
+/// An Established session.
+#[derive(Clone, Debug)]
+struct Up {
+    conn: ConnId,
+    local: Option<IpAddr>,
+    negotiated: bgp_session::Negotiated,
+    /// Families whose End-of-RIB has come.
+    complete: BTreeSet<Family>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LinkFacts {
+    link: Option<LinkName>,
+    ipv4: Option<std::net::Ipv4Addr>,
+    ipv6: Option<std::net::Ipv6Addr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    peer: IpAddr,
+    conn: Conn,
+    local: Option<IpAddr>,
+    /// Free bytes of the send buffer; below zero after messages that do not wait for room.
+    room: i64,
+}
+
+impl Speaker {
+    /// A speaker without peers.
+    pub fn new(now: Timestamp, config: SpeakerConfig) -> Speaker {
+        let mut outputs = VecDeque::new();
+        let selection = match config.restarting {
+            Some(time) => {
+                let until = now + time;
+                outputs.push_back(Output::Happened(Event::SelectionDeferred { until }));
+                Selection::Deferred { until }
+            }
+            None => Selection::On { restarted: false },
+        };
+        Speaker {
+            now,
+            seed: config.seed,
+            owners: BTreeMap::new(),
+            global: None,
+            conflicts: BTreeSet::new(),
+            own: BTreeMap::new(),
+            own_changes: VecDeque::new(),
+            rib: None,
+            peers: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            timers: BTreeSet::new(),
+            turn: None,
+            busy: false,
+            outputs,
+            preserved: BTreeSet::new(),
+            kernel_synced: config.restarting.is_none(),
+            owners_ready: false,
+            selection,
+            settled_told: false,
+            ending: None,
+        }
+    }
+
+    /// Something happened. [`Speaker::poll`] until empty afterwards.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.now = now;
+        match input {
+            Input::Desired { owner, doc } => {
+                if self.owners.get(&owner) != Some(&doc) {
+                    self.owners.insert(owner, doc);
+                    self.apply();
+                }
+            }
+            Input::Forget { owner } => {
+                if self.owners.remove(&owner).is_some() {
+                    self.apply();
+                }
+            }
+            Input::OwnersReady => {
+                self.owners_ready = true;
+                self.select_if_complete();
+            }
+            Input::Accepted { conn, local, remote } => self.accepted(conn, local, remote),
+            Input::Connected { conn, local } => {
+                if let Some(connection) = self.conns.get_mut(&conn) {
+                    connection.local = Some(local);
+                    let (peer, conn) = (connection.peer, connection.conn);
+                    self.tell(peer, SessionEvent::TcpConnected { conn });
+                }
+            }
+            Input::ConnectFailed { conn, reason } => {
+                if let Some(Connection { peer, conn, .. }) = self.forget_conn(conn) {
+                    self.tell(peer, SessionEvent::TcpFailed { conn, reason });
+                }
+            }
+            Input::Frame { conn, bytes } => self.frame(conn, &bytes),
+            Input::BadFrame { conn, notification } => {
+                if let Some(Connection { peer, conn, .. }) = self.conns.get(&conn).copied() {
+                    self.tell(peer, SessionEvent::Reset { conn, notification });
+                }
+            }
+            Input::Room { conn, bytes } => {
+                if let Some(connection) = self.conns.get_mut(&conn) {
+                    connection.room = i64::try_from(bytes).unwrap_or(i64::MAX);
+                }
+            }
+            Input::Closed { conn, reason } => {
+                if let Some(Connection { peer, conn, .. }) = self.forget_conn(conn) {
+                    self.tell(peer, SessionEvent::TcpClosed { conn, reason });
+                }
+            }
+            Input::NextHop { address, metric } => {
+                if let Some(rib) = &mut self.rib {
+                    rib.next_hop(address, metric);
+                }
+            }
+            Input::LocalAddress { peer, link, ipv4, ipv6 } => {
+                self.local_address(peer, LinkFacts { link, ipv4, ipv6 });
+            }
+            Input::Link { name, up: false } => self.link_down(name),
+            // The sessions over it are dialled again when their time has come.
+            Input::Link { up: true, .. } => {}
+            Input::KernelSynced { families } => {
+                self.preserved = families;
+                self.kernel_synced = true;
+                self.tell_local();
+                for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                    self.tell(peer, SessionEvent::Start);
+                }
+            }
+            Input::Shutdown { keep } => self.shut_down(keep),
+        }
+        self.work();
+    }
+
+    /// Does what is due. Early calls do nothing but go on with walks.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.now = now;
+        self.busy = false;
+        while let Some((at, peer)) = self.timers.first().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(&(at, peer));
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.timer = None;
+                entry.session.tick(now);
+                self.run(peer);
+            }
+        }
+        if let Selection::Deferred { until } = self.selection
+            && until <= now
+        {
+            self.select(true);
+        }
+        self.work();
+    }
+
+    /// When [`Speaker::tick`] is to be called, and why.
+    pub fn wake_at(&self) -> Option<(Timestamp, &'static str)> {
+        if self.ending == Some(Ending::Keep) {
+            return None;
+        }
+        let walks = self.rib.as_ref().is_some_and(Rib::has_work) || !self.own_changes.is_empty();
+        if self.busy || (walks && self.rib.is_some()) {
+            return Some((self.now, "table walk"));
+        }
+        let session = self.timers.first().and_then(|(_, peer)| self.peers.get(peer)?.timer);
+        let deferral = match self.selection {
+            Selection::Deferred { until } => Some((until, "selection deferral")),
+            Selection::On { .. } => None,
+        };
+        session.into_iter().chain(deferral).min_by_key(|(at, _)| *at)
+    }
+
+    /// The next thing to be done.
+    pub fn poll(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.ending == Some(Ending::Keep) {
+            return None;
+        }
+        let rib = self.rib.as_mut()?;
+        match rib.poll_track() {
+            Some(Track::Begin(address)) => return Some(Output::Track(address)),
+            Some(Track::End(address)) => return Some(Output::Untrack(address)),
+            None => {}
+        }
+        if let Some(best) = rib.poll_best() {
+            return Some(Output::Best(best));
+        }
+        if let Some(output) = self.settled() {
+            return Some(output);
+        }
+        self.next_send()
+    }
+
+    fn settled(&mut self) -> Option<Output> {
+        let rib = self.rib.as_ref()?;
+        let Selection::On { restarted } = self.selection else { return None };
+        let spoken = self.owners_ready || restarted;
+        let own_told = self.own_changes.is_empty();
+        if self.settled_told || !spoken || !own_told || !rib.is_settled() || rib.has_work() {
+            return None;
+        }
+        self.settled_told = true;
+        // RFC 4724 §4.1: from here on we are like any other speaker.
+        for peer in self.peers.values_mut() {
+            peer.session.set_restarting(false);
+        }
+        Some(Output::Settled)
+    }
+
+    /// Messages for the next peer that has room for them.
+    fn next_send(&mut self) -> Option<Output> {
+        let rib = self.rib.as_mut()?;
+        // Those after the last one served, then the others.
+        let last = self.turn;
+        let (before, after): (Vec<_>, Vec<_>) = self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| peer.up.is_some())
+            .partition(|(address, _)| last.is_some_and(|last| **address <= last));
+        for (address, peer) in after.into_iter().chain(before) {
+            let Some(up) = &peer.up else { continue };
+            let Some(connection) = self.conns.get_mut(&up.conn) else { continue };
+            if connection.room <= 0 || !rib.waits(peer.id) {
+                continue;
+            }
+            match rib.fill(peer.id) {
+                Fill::Nothing => {}
+                Fill::Busy => self.busy = true,
+                Fill::Bytes { bytes, updates, refreshes } => {
+                    connection.room = spend(connection.room, bytes.len());
+                    peer.session.count_sent(updates, refreshes);
+                    self.turn = Some(*address);
+                    return Some(Output::Send { conn: up.conn, bytes });
+                }
+            }
+        }
+        None
+    }
+
+    /// Goes on with what takes longer than one call.
+    fn work(&mut self) {
+        let Some(rib) = &mut self.rib else { return };
+        let n = self.own_changes.len().min(OWN_ROUTES);
+        for prefix in self.own_changes.drain(..n) {
+            rib.originate(&prefix, self.own.get(&prefix));
+        }
+        if rib.has_work() {
+            rib.work(WALK);
+        }
+    }
+
+    /// RFC 4724 §4.1: choosing begins when every peer has sent its table, does no graceful
+    /// restart, or has restarted itself; not before all owners have spoken.
+    fn select_if_complete(&mut self) {
+        let complete = |peer: &Peer| {
+            peer.up.as_ref().is_some_and(|up| match &up.negotiated.graceful_restart {
+                Some(restart) => restart.restarted || up.complete == up.negotiated.families,
+                None => true,
+            })
+        };
+        let deferred = matches!(self.selection, Selection::Deferred { .. });
+        if deferred && self.owners_ready && self.peers.values().all(complete) {
+            self.select(false);
+        }
+    }
+
+    fn select(&mut self, timed_out: bool) {
+        self.selection = Selection::On { restarted: true };
+        if let Some(rib) = &mut self.rib {
+            rib.select();
+        }
+        self.outputs.push_back(Output::Happened(Event::SelectionBegan { timed_out }));
+    }
+
+    fn shut_down(&mut self, keep: bool) {
+        self.ending = Some(if keep { Ending::Keep } else { Ending::Remove });
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            let stop = match keep {
+                true => Stop::Keep,
+                false => Stop::Cease {
+                    why: bgp_packet::Cease::AdministrativeShutdown,
+                    communication: None,
+                },
+            };
+            self.tell(peer, SessionEvent::Stop(stop));
+        }
+    }
+
+    /// What sessions must know of us.
+    fn local(&self, global: &Global) -> LocalConfig {
+        LocalConfig {
+            asn: global.asn,
+            router_id: global.router_id,
+            restarting: matches!(self.selection, Selection::Deferred { .. })
+                || (self.selection == Selection::On { restarted: true } && !self.settled_told),
+            preserved: self.preserved.clone(),
+        }
+    }
+
+    fn refuse(&mut self, conn: ConnId, remote: IpAddr, reason: Refusal) {
+        self.outputs.push_back(Output::Happened(Event::Refused { remote, reason }));
+        self.outputs.push_back(Output::Close { conn });
+    }
+}
+
+fn spend(room: i64, bytes: usize) -> i64 {
+    room.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX))
+}

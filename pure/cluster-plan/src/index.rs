@@ -1,0 +1,322 @@
+//! What is looked up by something else than its name; follows the world change by change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use address_pool::AddressSet;
+use cluster_api::world::ObjectKey;
+use cluster_api::{AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, keys};
+use inet::{Family, Prefix};
+use k8s_openapi::api::core::v1::Service;
+
+use crate::pools::Pools;
+use crate::world::{World, label};
+
+/// Derived from a [`World`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) pools: Pools,
+    /// Claim objects: name to address and holding Service.
+    claims: BTreeMap<ObjectKey, (IpAddr, ObjectKey)>,
+    claims_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Claimed addresses, those of creations under way among them.
+    held: BTreeMap<IpAddr, ObjectKey>,
+    intents: BTreeMap<IpAddr, ObjectKey>,
+    /// Addresses that Services show in their status, and by whom.
+    shown: BTreeMap<IpAddr, BTreeSet<ObjectKey>>,
+    shown_by: BTreeMap<ObjectKey, Vec<IpAddr>>,
+    /// Books of each CIDR of a service pool: what is held or shown is used.
+    books: BTreeMap<Prefix, AddressSet>,
+    /// Blocks whose creation is under way: name to pool and CIDR.
+    pub(crate) block_intents: BTreeMap<String, (String, Prefix)>,
+    /// Who announces a prefix.
+    announcers: BTreeMap<Prefix, BTreeSet<String>>,
+    announced_by: BTreeMap<String, BTreeSet<Prefix>>,
+    peers_of: BTreeMap<String, BTreeSet<ObjectKey>>,
+    peer_node: BTreeMap<ObjectKey, String>,
+    advertisements_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    advertisement_service: BTreeMap<ObjectKey, ObjectKey>,
+    advertisements_for: BTreeMap<Prefix, BTreeSet<ObjectKey>>,
+    advertisement_prefix: BTreeMap<ObjectKey, Prefix>,
+}
+
+impl Index {
+    /// The index of a world.
+    pub(crate) fn of(world: &World) -> Index {
+        let mut index = Index::default();
+        index.set_pools(Pools::of(world));
+        for (key, claim) in world.claims.iter() {
+            index.claim(key, Some(claim));
+        }
+        for (key, service) in world.services.iter() {
+            index.service(key, Some(service));
+        }
+        for (key, node) in world.node_bgps.iter() {
+            index.node_bgp(key, Some(node));
+        }
+        for (key, peer) in world.peers.iter() {
+            index.peer(key, Some(peer));
+        }
+        for (key, advertisement) in world.advertisements.iter() {
+            index.advertisement(key, Some(advertisement));
+        }
+        index
+    }
+
+    /// Takes over what was decided about the pools; true if it is something else than before.
+    pub(crate) fn set_pools(&mut self, pools: Pools) -> bool {
+        if self.pools == pools {
+            return false;
+        }
+        self.pools = pools;
+        self.books.clear();
+        let services = self.pools.iter().filter(|(_, e)| e.kind == AddressType::Service);
+        let cidrs: Vec<Prefix> = services
+            .filter_map(|(_, entry)| entry.pool.as_ref())
+            .flat_map(|pool| pool.cidrs().to_vec())
+            .collect();
+        for cidr in cidrs {
+            let mut book = AddressSet::new(cidr);
+            let used = self.held.keys().chain(self.shown.keys());
+            for address in used.filter(|address| cidr.contains(address)) {
+                // Taken twice (held and shown) is taken.
+                let _taken = book.claim(*address);
+            }
+            self.books.insert(cidr, book);
+        }
+        true
+    }
+
+    /// Follows a claim; the Services that it concerns.
+    pub(crate) fn claim(
+        &mut self,
+        key: &ObjectKey,
+        claim: Option<&AddressClaim>,
+    ) -> BTreeSet<ObjectKey> {
+        let mut touched = BTreeSet::new();
+        if let Some((address, holder)) = self.claims.remove(key) {
+            self.held.remove(&address);
+            if let Some(of) = self.claims_of.get_mut(&holder) {
+                of.remove(key);
+                if of.is_empty() {
+                    self.claims_of.remove(&holder);
+                }
+            }
+            self.settle(address);
+            touched.insert(holder);
+        }
+        if let Some(claim) = claim {
+            let address = claim.spec.address;
+            let holder = holder(claim);
+            self.intents.remove(&address);
+            self.claims.insert(key.clone(), (address, holder.clone()));
+            self.held.insert(address, holder.clone());
+            self.claims_of.entry(holder.clone()).or_default().insert(key.clone());
+            self.settle(address);
+            touched.insert(holder);
+        }
+        touched
+    }
+
+    /// Counts an address as held while its claim is being created.
+    pub(crate) fn intend(&mut self, address: IpAddr, holder: &ObjectKey) {
+        self.intents.insert(address, holder.clone());
+        self.settle(address);
+    }
+
+    /// The creation is over, one way or the other.
+    pub(crate) fn intent_over(&mut self, address: IpAddr) {
+        self.intents.remove(&address);
+        self.settle(address);
+    }
+
+    /// Follows a Service: the addresses in its status are not given to others.
+    pub(crate) fn service(&mut self, key: &ObjectKey, service: Option<&Service>) {
+        for address in self.shown_by.remove(key).unwrap_or_default() {
+            if let Some(by) = self.shown.get_mut(&address) {
+                by.remove(key);
+                if by.is_empty() {
+                    self.shown.remove(&address);
+                }
+            }
+            self.settle(address);
+        }
+        let addresses = service.map(shown_addresses).unwrap_or_default();
+        for address in &addresses {
+            self.shown.entry(*address).or_default().insert(key.clone());
+            self.settle(*address);
+        }
+        if !addresses.is_empty() {
+            self.shown_by.insert(key.clone(), addresses);
+        }
+    }
+
+    /// Puts the books right about one address.
+    fn settle(&mut self, address: IpAddr) {
+        let used = self.held.contains_key(&address)
+            || self.intents.contains_key(&address)
+            || self.shown.contains_key(&address);
+        // Pools are few; an address lies in one CIDR, or two where pools overlap.
+        for book in self.books.values_mut().filter(|book| book.contains(&address)) {
+            if used {
+                let _taken = book.claim(address);
+            } else {
+                book.release(&address);
+            }
+        }
+    }
+
+    /// The claims that Services of this name hold.
+    pub(crate) fn claims_of(&self, service: &ObjectKey) -> Vec<ObjectKey> {
+        self.claims_of.get(service).into_iter().flatten().cloned().collect()
+    }
+
+    /// Who holds an address, or is about to.
+    pub(crate) fn holder(&self, address: &IpAddr) -> Option<&ObjectKey> {
+        self.held.get(address).or_else(|| self.intents.get(address))
+    }
+
+    /// A Service that shows an address and is not this one.
+    pub(crate) fn shown_by_another(&self, address: &IpAddr, than: &ObjectKey) -> Option<&ObjectKey> {
+        self.shown.get(address)?.iter().find(|by| *by != than)
+    }
+
+    /// The free addresses of a family in a pool's CIDRs, lowest first, made one by one.
+    pub(crate) fn free<'a>(
+        &'a self,
+        cidrs: &'a [Prefix],
+        family: Family,
+    ) -> impl Iterator<Item = IpAddr> + 'a {
+        let of_family = cidrs.iter().filter(move |cidr| cidr.family() == family);
+        of_family.filter_map(|cidr| self.books.get(cidr)).flat_map(AddressSet::free_addresses)
+    }
+
+    /// How many addresses are held in a prefix.
+    pub(crate) fn held_in(&self, prefix: &Prefix) -> u64 {
+        let range = prefix.address()..=prefix.last_address();
+        self.held.range(range).count() as u64
+    }
+
+    /// Follows a NodeBGP; the prefixes whose announcement may be another now.
+    pub(crate) fn node_bgp(
+        &mut self,
+        key: &ObjectKey,
+        node: Option<&NodeBGP>,
+    ) -> BTreeSet<Prefix> {
+        let before = self.announced_by.remove(&key.name).unwrap_or_default();
+        for prefix in &before {
+            if let Some(by) = self.announcers.get_mut(prefix) {
+                by.remove(&key.name);
+                if by.is_empty() {
+                    self.announcers.remove(prefix);
+                }
+            }
+        }
+        let router = node.and_then(|node| node.status.as_ref()?.router.as_ref());
+        let after: BTreeSet<Prefix> =
+            router.into_iter().flat_map(|router| router.announcing.iter().copied()).collect();
+        for prefix in &after {
+            self.announcers.entry(*prefix).or_default().insert(key.name.clone());
+        }
+        let touched = before.union(&after).copied().collect();
+        if !after.is_empty() {
+            self.announced_by.insert(key.name.clone(), after);
+        }
+        touched
+    }
+
+    /// The nodes that announce a prefix.
+    pub(crate) fn announcers(&self, prefix: &Prefix) -> impl Iterator<Item = &String> {
+        self.announcers.get(prefix).into_iter().flatten()
+    }
+
+    /// Follows a BGPPeer; the nodes that it concerns.
+    pub(crate) fn peer(&mut self, key: &ObjectKey, peer: Option<&BGPPeer>) -> BTreeSet<String> {
+        let mut touched = BTreeSet::new();
+        if let Some(node) = self.peer_node.remove(key) {
+            if let Some(of) = self.peers_of.get_mut(&node) {
+                of.remove(key);
+                if of.is_empty() {
+                    self.peers_of.remove(&node);
+                }
+            }
+            touched.insert(node);
+        }
+        if let Some(peer) = peer {
+            let node = peer.spec.node_bgp_ref.clone();
+            self.peers_of.entry(node.clone()).or_default().insert(key.clone());
+            self.peer_node.insert(key.clone(), node.clone());
+            touched.insert(node);
+        }
+        touched
+    }
+
+    /// The BGPPeers of a node.
+    pub(crate) fn peers_of(&self, node: &str) -> impl Iterator<Item = &ObjectKey> {
+        self.peers_of.get(node).into_iter().flatten()
+    }
+
+    /// Follows a BGPAdvertisement; the Service that it was made for.
+    pub(crate) fn advertisement(
+        &mut self,
+        key: &ObjectKey,
+        advertisement: Option<&BGPAdvertisement>,
+    ) -> Option<ObjectKey> {
+        if let Some(prefix) = self.advertisement_prefix.remove(key)
+            && let Some(of) = self.advertisements_for.get_mut(&prefix)
+        {
+            of.remove(key);
+            if of.is_empty() {
+                self.advertisements_for.remove(&prefix);
+            }
+        }
+        let before = self.advertisement_service.remove(key);
+        if let Some(of) = before.as_ref().and_then(|b| self.advertisements_of.get_mut(b)) {
+            of.remove(key);
+        }
+        let Some(advertisement) = advertisement else { return before };
+        self.advertisement_prefix.insert(key.clone(), advertisement.spec.cidr);
+        self.advertisements_for
+            .entry(advertisement.spec.cidr)
+            .or_default()
+            .insert(key.clone());
+        let service = label(&advertisement.metadata, keys::SERVICE_NAME);
+        let service = service.map(|name| ObjectKey::new(&key.namespace, name));
+        let Some(service) = service else { return before };
+        self.advertisement_service.insert(key.clone(), service.clone());
+        self.advertisements_of.entry(service.clone()).or_default().insert(key.clone());
+        Some(service)
+    }
+
+    /// The advertisements made for a Service.
+    pub(crate) fn advertisements_of(&self, service: &ObjectKey) -> Vec<ObjectKey> {
+        self.advertisements_of.get(service).into_iter().flatten().cloned().collect()
+    }
+
+    /// The advertisements of a prefix.
+    pub(crate) fn advertisements_for(&self, prefix: &Prefix) -> impl Iterator<Item = &ObjectKey> {
+        self.advertisements_for.get(prefix).into_iter().flatten()
+    }
+
+    /// Whether an advertisement was made for a Service.
+    pub(crate) fn is_of_service(&self, advertisement: &ObjectKey) -> bool {
+        self.advertisement_service.contains_key(advertisement)
+    }
+}
+
+/// The Service that a claim names. A pod's holder never meets a Service's: kinds stand before it.
+fn holder(claim: &AddressClaim) -> ObjectKey {
+    let (namespace, name) = claim.spec.holder.split_once('/').unwrap_or(("", &claim.spec.holder));
+    match claim.spec.holder_kind {
+        HolderKind::Service => ObjectKey::new(namespace, name),
+        HolderKind::Pod => ObjectKey::new(&format!("pod/{namespace}"), name),
+    }
+}
+
+/// The addresses in a Service's status.
+pub(crate) fn shown_addresses(service: &Service) -> Vec<IpAddr> {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_ref());
+    let texts = ingress.into_iter().flatten().filter_map(|entry| entry.ip.as_deref());
+    texts.filter_map(|text| text.parse().ok()).collect()
+}

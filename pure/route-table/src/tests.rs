@@ -1,0 +1,4 @@
+mod driver;
+mod model;
+mod routes;
+mod tracking;

@@ -1,0 +1,215 @@
+//! Reading typed values out of the tree, noting each problem and going on.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde_saphyr::Spanned;
+
+use crate::problem::{Place, Problem, Reason};
+use crate::tree::{Node, Value, place};
+
+/// Collects the problems of one document.
+pub(crate) struct Report<'a> {
+    document: &'a str,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// The entries of one mapping; each is taken once, and what remains is refused.
+pub(crate) struct Fields<'n> {
+    place: Place,
+    entries: Vec<(&'n Spanned<String>, &'n Node)>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(document: &'a str) -> Report<'a> {
+        Report { document, problems: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, place: Place, reason: Reason, message: impl Into<String>) {
+        self.problems.push(Problem {
+            document: self.document.to_owned(),
+            place: Some(place),
+            reason,
+            message: message.into(),
+        });
+    }
+
+    /// Notes that `node` is not what is `wanted`.
+    fn mistyped(&mut self, node: &Node, key: &str, wanted: &str) {
+        let message = match &node.value {
+            Value::Integer(number) => format!("{key}: {number} is not {wanted}"),
+            Value::Text(text) => format!("{key}: {text:?} is not {wanted}"),
+            Value::Bool(bool) => format!("{key}: {bool} is not {wanted}"),
+            Value::Float(number) => format!("{key}: {number} is not {wanted}"),
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                format!("{key}: {} is not {wanted}", node.value.kind())
+            }
+        };
+        self.add(place(node), Reason::BadValue, message);
+    }
+
+    /// The entries of a mapping. Doubled keys are noted, the first one counts.
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, key: &str) -> Option<Fields<'n>> {
+        let Value::Map(map) = &node.value else {
+            self.mistyped(node, key, "a mapping");
+            return None;
+        };
+        let mut seen = BTreeSet::new();
+        let mut entries = Vec::with_capacity(map.len());
+        for (name, value) in map {
+            if seen.insert(name.value.as_str()) {
+                entries.push((name, value));
+            } else {
+                let message = format!("the key `{}` is there twice", name.value);
+                self.add(place(name), Reason::Doubled, message);
+            }
+        }
+        Some(Fields { place: place(node), entries, known: Vec::new() })
+    }
+
+    /// The items of a list.
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Node] {
+        match &node.value {
+            Value::List(list) => list,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Map(_) => {
+                self.mistyped(node, key, "a list");
+                &[]
+            }
+        }
+    }
+
+    pub(crate) fn bool(&mut self, node: &Node, key: &str) -> Option<bool> {
+        if let Value::Bool(value) = node.value {
+            return Some(value);
+        }
+        self.mistyped(node, key, "true or false");
+        None
+    }
+
+    /// A whole number in a range; v0.1 also wrote numbers as text.
+    pub(crate) fn number<N>(
+        &mut self,
+        node: &Node,
+        key: &str,
+        range: RangeInclusive<N>,
+    ) -> Option<N>
+    where
+        N: TryFrom<i128> + PartialOrd + Display,
+    {
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            Value::Text(text) => text.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+        };
+        match number.and_then(|n| N::try_from(n).ok()).filter(|n| range.contains(n)) {
+            Some(value) => Some(value),
+            None => {
+                let wanted = format!("a number from {} to {}", range.start(), range.end());
+                self.mistyped(node, key, &wanted);
+                None
+            }
+        }
+    }
+
+    /// Text that is not empty; a bare number counts as its digits.
+    pub(crate) fn string(&mut self, node: &Node, key: &str) -> Option<String> {
+        match &node.value {
+            Value::Text(text) if !text.is_empty() => Some(text.clone()),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Text(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_) => {
+                self.mistyped(node, key, "a text");
+                None
+            }
+        }
+    }
+
+    /// A value that is read from text by `parse`.
+    pub(crate) fn read<T, E: Display>(
+        &mut self,
+        node: &Node,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.string(node, key)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(place(node), Reason::BadValue, format!("{key}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A value that has a text form; `wanted` names it where its own error does not.
+    pub(crate) fn parsed<T: FromStr>(&mut self, node: &Node, key: &str, wanted: &str) -> Option<T> {
+        self.read(node, key, |text| text.parse().map_err(|_| format!("{text:?} is not {wanted}")))
+    }
+
+    /// A set of texts, from a list; the same one twice is refused.
+    pub(crate) fn strings(&mut self, node: &Node, key: &str) -> BTreeSet<String> {
+        let mut set = BTreeSet::new();
+        for item in self.list(node, key) {
+            if let Some(text) = self.string(item, key) {
+                let message = format!("{key}: {text:?} is there twice");
+                if !set.insert(text) {
+                    self.add(place(item), Reason::Doubled, message);
+                }
+            }
+        }
+        set
+    }
+}
+
+impl<'n> Fields<'n> {
+    /// Takes the value of a key; a key without value counts as left out.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(name, _)| name.value == key)?;
+        let (_, node) = self.entries.remove(at);
+        match node.value {
+            Value::Null => None,
+            Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_) => Some(node),
+        }
+    }
+
+    /// Takes the value of a key that must be there.
+    pub(crate) fn need(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<&'n Node> {
+        let node = self.take(key);
+        if node.is_none() {
+            report.add(self.place, Reason::Missing, format!("`{key}` is missing"));
+        }
+        node
+    }
+
+    /// Refuses the keys that were not taken: by name when they are planned.
+    pub(crate) fn finish(self, planned: &[&str], report: &mut Report<'_>) {
+        for (name, _) in self.entries {
+            let key = name.value.as_str();
+            if planned.contains(&key) {
+                let message = format!("`{key}` is not built yet");
+                report.add(place(name), Reason::NotBuiltYet, message);
+            } else {
+                let message = format!("unknown key `{key}`; there are: {}", self.known.join(", "));
+                report.add(place(name), Reason::UnknownKey, message);
+            }
+        }
+    }
+}
