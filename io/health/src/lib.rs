@@ -64,10 +64,7 @@ impl Checks {
 
     /// Adds a check that fails with `failure` until its owner says otherwise.
     pub fn add(&self, name: &'static str, failure: &str) -> CheckHandle {
-        let handle = CheckHandle {
-            checks: self.clone(),
-            name,
-        };
+        let handle = CheckHandle { checks: self.clone(), name };
         handle.fail(failure);
         handle
     }
@@ -79,12 +76,7 @@ impl Checks {
         let mut text = String::new();
         for check in checks.iter() {
             ready &= check.failure.is_none();
-            let _ = writeln!(
-                text,
-                "{}: {}",
-                check.name,
-                check.failure.as_deref().unwrap_or("ok")
-            );
+            let _ = writeln!(text, "{}: {}", check.name, check.failure.as_deref().unwrap_or("ok"));
         }
         (ready, text)
     }
@@ -151,14 +143,7 @@ pub fn routes(checks: Checks, registry: Arc<Registry>) -> Router {
 
 async fn readyz(State(checks): State<Checks>) -> impl IntoResponse {
     let (ready, text) = checks.report();
-    (
-        if ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        },
-        text,
-    )
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {

@@ -30,10 +30,7 @@ pub(crate) struct Connection {
 
 impl Limited {
     pub(crate) fn new(listener: TcpListener) -> Limited {
-        Limited {
-            listener,
-            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        }
+        Limited { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
@@ -46,14 +43,7 @@ impl axum::serve::Listener for Limited {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
         let age = Box::pin(tokio::time::sleep(MAX_AGE));
-        (
-            Connection {
-                stream,
-                age,
-                _place: place,
-            },
-            address,
-        )
+        (Connection { stream, age, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

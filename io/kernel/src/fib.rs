@@ -55,18 +55,8 @@ pub struct Fib {
 
 /// The route table's configuration for an owner.
 pub fn config(owner: Owner, install: bool) -> Config {
-    let Owner {
-        table,
-        protocol,
-        metric,
-    } = owner;
-    Config {
-        table,
-        protocol,
-        metric,
-        install,
-        resolve_via_default: false,
-    }
+    let Owner { table, protocol, metric } = owner;
+    Config { table, protocol, metric, install, resolve_via_default: false }
 }
 
 impl Fib {
@@ -146,11 +136,7 @@ impl FibEvents {
                     (reader, snapshot)
                 }));
             }
-            let due = if self.reading.is_none() {
-                self.read_at
-            } else {
-                None
-            };
+            let due = if self.reading.is_none() { self.read_at } else { None };
             tokio::select! {
                 done = finished(&mut self.reading) => self.read(done?),
                 guard = self.monitor.readable_mut() => {
@@ -168,11 +154,7 @@ impl FibEvents {
         self.reader = Some(reader);
         match snapshot {
             Ok(snapshot) => {
-                self.up = snapshot
-                    .links
-                    .iter()
-                    .map(|link| (link.index, link.up))
-                    .collect();
+                self.up = snapshot.links.iter().map(|link| (link.index, link.up)).collect();
                 self.ready.push_back(KernelEvent::Snapshot(snapshot));
                 for event in std::mem::take(&mut self.kept) {
                     self.note(event);
@@ -230,10 +212,9 @@ impl FibEvents {
     /// Hands an event on; one that silent changes go with has all read anew.
     fn note(&mut self, event: KernelEvent) {
         let silent = match &event {
-            KernelEvent::Link(link) => self
-                .up
-                .insert(link.index, link.up)
-                .is_some_and(|was| was != link.up),
+            KernelEvent::Link(link) => {
+                self.up.insert(link.index, link.up).is_some_and(|was| was != link.up)
+            }
             KernelEvent::LinkGone(index) => self.up.remove(index).is_some(),
             KernelEvent::AddressGone(_) => true,
             KernelEvent::Snapshot(_) | KernelEvent::Route(..) | KernelEvent::Address(_) => false,
@@ -267,11 +248,7 @@ fn read_all(netlink: &mut Netlink, owner: Owner) -> io::Result<Snapshot> {
             })?);
         }
     }
-    Ok(Snapshot {
-        links,
-        addresses,
-        routes,
-    })
+    Ok(Snapshot { links, addresses, routes })
 }
 
 async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> io::Result<T> {

@@ -6,6 +6,7 @@
 //! * [`links`] – the links and their addresses, once.
 //! * [`netns`] – network namespaces, entered on threads of their own.
 //! * [`pod`] – a pod's link: addresses, routes, and the record of who has which.
+//! * [`protocol`] – the ids by which our routes are known.
 //! * [`sysctl`] – `/proc/sys`, written only where it differs.
 //!
 //! Everything happens in the network namespace of the thread that opens it.
@@ -15,7 +16,11 @@ pub mod links;
 mod message;
 pub mod netns;
 pub mod pod;
+pub mod protocol;
 pub mod routes;
 mod socket;
 pub mod sysctl;
 mod wire;
+
+#[cfg(test)]
+mod tests;

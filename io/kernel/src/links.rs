@@ -18,19 +18,15 @@ pub fn addresses() -> io::Result<Vec<LinkAddress>> {
 }
 
 pub(crate) fn read_links(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
-    netlink.dump(message::GET_LINK, 0, 0, |message| {
-        match message::event(message) {
-            Some(KernelEvent::Link(link)) => Some(link),
-            _ => None,
-        }
+    netlink.dump(message::GET_LINK, 0, 0, |message| match message::event(message) {
+        Some(KernelEvent::Link(link)) => Some(link),
+        _ => None,
     })
 }
 
 pub(crate) fn read_addresses(netlink: &mut Netlink) -> io::Result<Vec<LinkAddress>> {
-    netlink.dump(message::GET_ADDRESS, 0, 0, |message| {
-        match message::event(message) {
-            Some(KernelEvent::Address(address)) => Some(address),
-            _ => None,
-        }
+    netlink.dump(message::GET_ADDRESS, 0, 0, |message| match message::event(message) {
+        Some(KernelEvent::Address(address)) => Some(address),
+        _ => None,
     })
 }

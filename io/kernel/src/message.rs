@@ -81,11 +81,7 @@ pub(crate) fn event(message: &Message<'_>) -> Option<KernelEvent> {
         }
         NEW_ROUTE => {
             let replaced = message.flags & F_REPLACE != 0;
-            let news = if replaced {
-                RouteNews::Replaced
-            } else {
-                RouteNews::Added
-            };
+            let news = if replaced { RouteNews::Replaced } else { RouteNews::Added };
             route(message.payload).map(|route| KernelEvent::Route(news, route))
         }
         DELETE_ROUTE => {
@@ -104,23 +100,14 @@ fn link(bytes: &[u8]) -> Option<Link> {
     let flags = wire::read_u32(bytes, 8)?;
     let name = wire::attributes(bytes.get(16..)?)
         .find(|(kind, _)| *kind == IFLA_NAME)
-        .and_then(|(_, value)| {
-            std::str::from_utf8(value.strip_suffix(&[0])?)
-                .ok()?
-                .parse()
-                .ok()
-        });
+        .and_then(|(_, value)| std::str::from_utf8(value.strip_suffix(&[0])?).ok()?.parse().ok());
     // The kernel takes names that we do not write anywhere; such a link is known by its number.
     let name: LinkName = match name {
         Some(name) => name,
         None => format!("if{index}").parse().ok()?,
     };
     let up = flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING;
-    Some(Link {
-        index: LinkIndex(index),
-        name,
-        up,
-    })
+    Some(Link { index: LinkIndex(index), name, up })
 }
 
 /// An address, and whether it can be used yet (duplicate address detection, RFC 4862 §5.4).
@@ -138,27 +125,14 @@ fn address(bytes: &[u8]) -> Option<(bool, LinkAddress)> {
     }
     // With a peer, IFA_ADDRESS is the other end; IPv6 without one has no IFA_LOCAL.
     let address = local.or(peer)?;
-    Some((
-        flags & (IFA_TENTATIVE | IFA_DAD_FAILED) == 0,
-        LinkAddress { link, address },
-    ))
+    Some((flags & (IFA_TENTATIVE | IFA_DAD_FAILED) == 0, LinkAddress { link, address }))
 }
 
 /// Reads a route; none if it is of a kind that forwards or drops no ordinary packets (local,
 /// broadcast, multicast, by type of service or source, or a cached exception).
 pub(crate) fn route(bytes: &[u8]) -> Option<KernelRoute> {
     let header: &[u8; 12] = bytes.first_chunk()?;
-    let [
-        family,
-        len,
-        source_len,
-        tos,
-        table,
-        protocol,
-        _scope,
-        kind,
-        flags @ ..,
-    ] = *header;
+    let [family, len, source_len, tos, table, protocol, _scope, kind, flags @ ..] = *header;
     let flags = u32::from_ne_bytes(flags);
     if flags & RTM_CLONED != 0 || tos != 0 || source_len != 0 {
         return None;
@@ -195,13 +169,7 @@ pub(crate) fn route(bytes: &[u8]) -> Option<KernelRoute> {
         _ => return None,
     };
     let prefix = Prefix::new(destination, len).ok()?;
-    Some(KernelRoute {
-        prefix,
-        table,
-        protocol,
-        metric,
-        target,
-    })
+    Some(KernelRoute { prefix, table, protocol, metric, target })
 }
 
 fn read_gateway(kind: u16, value: &[u8]) -> Option<IpAddr> {
@@ -230,10 +198,7 @@ fn read_leg(bytes: &[u8]) -> Option<(usize, Option<Leg>)> {
     let gateway = wire::attributes(whole.get(8..)?)
         .filter(|(kind, _)| matches!(*kind, RTA_GATEWAY | RTA_VIA))
         .find_map(|(kind, value)| read_gateway(kind, value));
-    Some((
-        len,
-        (flags & RTNH_DEAD == 0).then_some(Leg { gateway, link }),
-    ))
+    Some((len, (flags & RTNH_DEAD == 0).then_some(Leg { gateway, link })))
 }
 
 /// Writes one change as a message. The reply comes only on failure, unless F_ACK is added.
@@ -273,9 +238,7 @@ pub(crate) fn write_change(
                     }
                 }),
             }
-            let source = sources
-                .iter()
-                .find(|source| Family::of(source) == prefix.family());
+            let source = sources.iter().find(|source| Family::of(source) == prefix.family());
             if let (Some(source), false) = (source, legs.is_empty()) {
                 out.attribute_address(RTA_PREFSRC, source);
             }
@@ -331,8 +294,8 @@ fn write_gateway(out: &mut Writer, prefix: &Prefix, leg: &Leg) {
     }
 }
 
-/// A gateway has been resolved to its link already: the kernel need not look it up again, which
-/// would fail while a route of ours to the gateway itself is more specific than the link's.
+/// A gateway is on its link by the word of the route that it was taken from, which the kernel's own
+/// look-up need not bear out: that route may say `onlink` itself.
 fn leg_flags(leg: &Leg) -> u8 {
     match leg.gateway {
         Some(IpAddr::V6(gateway)) if gateway.is_unicast_link_local() => 0,

@@ -7,7 +7,7 @@
 //! ```no_run
 //! # async fn agent() -> Result<(), kernel::routes::RouteError> {
 //! use kernel::routes::{OwnRoutes, Owner};
-//! let blocks = OwnRoutes::open(Owner::AGENT, &[])?;
+//! let blocks = OwnRoutes::open(Owner::BLOCKS, &[])?;
 //! blocks.set_unreachable("10.1.0.0/29".parse().unwrap()).await?;
 //! let found = blocks.list().await?;
 //! blocks.remove("10.1.0.0/29".parse().unwrap()).await?;
@@ -22,6 +22,7 @@ use inet::{Family, Prefix};
 use route_table::{Action, Change, Errno, KernelRoute, KernelTarget};
 
 use crate::message;
+use crate::protocol;
 use crate::socket::{self, Netlink};
 use crate::wire::Writer;
 
@@ -45,22 +46,13 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The router: protocol `bgp` (186). FRR's bgpd writes with the same id, so the metric tells
-    /// ours apart; it is over 1024, the default of IPv6, so that routes put there by hand or by the
-    /// kernel win.
-    pub const ROUTER: Owner = Owner {
-        table: TABLE_MAIN,
-        protocol: 186,
-        metric: 4271,
-    };
+    /// The router. Its metric is over 1024, the default of IPv6, so that routes put there by hand
+    /// or by the kernel win.
+    pub const ROUTER: Owner = Owner { table: TABLE_MAIN, protocol: protocol::BGP, metric: 4271 };
 
-    /// The agent's `unreachable` routes of its blocks: protocol 83, which nobody else uses. Its
-    /// routes to pods have another metric.
-    pub const AGENT: Owner = Owner {
-        table: TABLE_MAIN,
-        protocol: 83,
-        metric: 1024,
-    };
+    /// The `unreachable` routes of this node's blocks. Their metric tells them from the agent's
+    /// routes to its pods (which is better: a block may be of one address), and is below the router's.
+    pub const BLOCKS: Owner = Owner { table: TABLE_MAIN, protocol: protocol::AGENT, metric: 1024 };
 
     /// The same owner's routes in another table.
     pub const fn in_table(self, table: u32) -> Owner {
@@ -96,10 +88,7 @@ impl OwnRoutes {
     /// that routes shall prefer, at most one counts per family.
     pub fn open(owner: Owner, sources: &[IpAddr]) -> Result<OwnRoutes, RouteError> {
         let writer = RouteWriter::open(owner, sources)?;
-        Ok(OwnRoutes {
-            owner,
-            writer: Arc::new(Mutex::new(writer)),
-        })
+        Ok(OwnRoutes { owner, writer: Arc::new(Mutex::new(writer)) })
     }
 
     /// Whose they are.
@@ -110,9 +99,7 @@ impl OwnRoutes {
     /// Writes changes in order, on a thread that may block; one result for each, in order.
     pub async fn apply(&self, changes: Vec<Change>) -> Vec<Result<(), Errno>> {
         let count = changes.len();
-        let applied = self
-            .blocking(move |writer| Ok(writer.apply(&changes)))
-            .await;
+        let applied = self.blocking(move |writer| Ok(writer.apply(&changes))).await;
         // The thread is gone only when the runtime is: nothing more is known of any of them.
         applied.unwrap_or_else(|_| vec![Err(Errno(libc::EINTR)); count])
     }
@@ -130,21 +117,14 @@ impl OwnRoutes {
 
     /// Removes this owner's route of a prefix; none there is success.
     pub async fn remove(&self, prefix: Prefix) -> Result<(), RouteError> {
-        self.one(Change {
-            prefix,
-            action: Action::Delete,
-        })
-        .await
+        self.one(Change { prefix, action: Action::Delete }).await
     }
 
     /// Removes all routes of this owner; tells how many.
     pub async fn remove_all(&self) -> Result<usize, RouteError> {
         let routes = self.list().await?;
         let prefixes: Vec<Prefix> = routes.iter().map(|route| route.prefix).collect();
-        let delete = |prefix: &Prefix| Change {
-            prefix: *prefix,
-            action: Action::Delete,
-        };
+        let delete = |prefix: &Prefix| Change { prefix: *prefix, action: Action::Delete };
         let results = self.apply(prefixes.iter().map(delete).collect()).await;
         for (prefix, result) in prefixes.iter().zip(results) {
             result.map_err(|errno| refused(*prefix, errno))?;
@@ -153,11 +133,7 @@ impl OwnRoutes {
     }
 
     pub(crate) fn port(&self) -> u32 {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .netlink
-            .port
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).netlink.port
     }
 
     async fn one(&self, change: Change) -> Result<(), RouteError> {
@@ -190,19 +166,14 @@ pub async fn cleanup(owners: &[Owner]) -> Result<usize, RouteError> {
         tables.sort_unstable();
         tables.dedup();
         for table in tables {
-            removed += OwnRoutes::open(owner.in_table(table), &[])?
-                .remove_all()
-                .await?;
+            removed += OwnRoutes::open(owner.in_table(table), &[])?.remove_all().await?;
         }
     }
     Ok(removed)
 }
 
 fn refused(prefix: Prefix, errno: Errno) -> RouteError {
-    RouteError::Refused {
-        prefix,
-        source: io::Error::from_raw_os_error(errno.0),
-    }
+    RouteError::Refused { prefix, source: io::Error::from_raw_os_error(errno.0) }
 }
 
 /// The same without a runtime: each call blocks until the kernel has answered.
@@ -222,13 +193,7 @@ impl RouteWriter {
         netlink.socket.set_netlink_get_strict_chk(true)?;
         netlink.set_receive_buffer(1 << 20)?;
         let (out, sources) = (Writer::default(), sources.to_vec());
-        Ok(RouteWriter {
-            owner,
-            sources,
-            netlink,
-            out,
-            sequence: 0,
-        })
+        Ok(RouteWriter { owner, sources, netlink, out, sequence: 0 })
     }
 
     /// Writes changes in order; one result for each, in order. "Already so" is success.
@@ -246,22 +211,15 @@ impl RouteWriter {
 
     /// All routes of this owner (of all tables if its table is 0).
     pub fn list(&mut self) -> io::Result<Vec<KernelRoute>> {
-        let Owner {
-            table,
-            protocol,
-            metric,
-        } = self.owner;
+        let Owner { table, protocol, metric } = self.owner;
         let mut all = Vec::new();
         for family in Family::ALL {
             let number = message::family_number(family);
-            all.extend(
-                self.netlink
-                    .dump(message::GET_ROUTE, number, table, |message| {
-                        message::route(message.payload)
-                            .filter(|route| (route.protocol, route.metric) == (protocol, metric))
-                            .filter(|route| table == 0 || route.table == table)
-                    })?,
-            );
+            all.extend(self.netlink.dump(message::GET_ROUTE, number, table, |message| {
+                message::route(message.payload)
+                    .filter(|route| (route.protocol, route.metric) == (protocol, metric))
+                    .filter(|route| table == 0 || route.table == table)
+            })?);
         }
         Ok(all)
     }

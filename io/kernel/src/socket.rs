@@ -35,11 +35,7 @@ impl Netlink {
         socket.connect(&SocketAddr::new(0, 0))?;
         // An error repeats only the header of what it refuses.
         socket.set_cap_ack(true)?;
-        Ok(Netlink {
-            socket,
-            buffer: vec![0; BUFFER],
-            port,
-        })
+        Ok(Netlink { socket, buffer: vec![0; BUFFER], port })
     }
 
     /// Makes room for bursts; the kernel gives as much as its own limit allows.

@@ -45,10 +45,7 @@ pub fn write(name: &str, value: &str) -> Result<bool, SysctlError> {
 fn read_below(root: &Path, name: &str) -> Result<String, SysctlError> {
     let path = path_below(root, name)?;
     let read = std::fs::read_to_string(path);
-    let text = read.map_err(|source| SysctlError::Read {
-        name: name.to_owned(),
-        source,
-    })?;
+    let text = read.map_err(|source| SysctlError::Read { name: name.to_owned(), source })?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -59,20 +56,14 @@ fn write_below(root: &Path, name: &str, value: &str) -> Result<bool, SysctlError
     let path = path_below(root, name)?;
     std::fs::write(path, value).map_err(|source| {
         let (name, value) = (name.to_owned(), value.to_owned());
-        SysctlError::Write {
-            name,
-            value,
-            source,
-        }
+        SysctlError::Write { name, value, source }
     })?;
     Ok(true)
 }
 
 fn path_below(root: &Path, name: &str) -> Result<PathBuf, SysctlError> {
     let below = Path::new(name);
-    let plain = below
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
     match plain && !name.is_empty() {
         true => Ok(root.join(below)),
         false => Err(SysctlError::Name(name.to_owned())),

@@ -47,17 +47,11 @@ pub(crate) fn read_u8(bytes: &[u8], at: usize) -> Option<u8> {
 }
 
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|b| u16::from_ne_bytes(*b))
+    bytes.get(at..)?.first_chunk().map(|b| u16::from_ne_bytes(*b))
 }
 
 pub(crate) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|b| u32::from_ne_bytes(*b))
+    bytes.get(at..)?.first_chunk().map(|b| u32::from_ne_bytes(*b))
 }
 
 /// An address of 4 or 16 bytes.
@@ -180,15 +174,9 @@ mod tests {
         let read: Vec<Message<'_>> = messages(w.bytes()).collect();
         assert_eq!(read.len(), 2);
         assert_eq!((read[0].kind, read[0].flags, read[0].sequence), (24, 5, 7));
-        assert_eq!(
-            (read[1].kind, read[1].flags, read[1].payload.len()),
-            (25, 5, 0)
-        );
+        assert_eq!((read[1].kind, read[1].flags, read[1].payload.len()), (25, 5, 0));
         let inside: Vec<(u16, &[u8])> = attributes(&read[0].payload[4..]).collect();
-        assert_eq!(
-            inside,
-            [(3, b"abcde".as_slice()), (4, 9u32.to_ne_bytes().as_slice())]
-        );
+        assert_eq!(inside, [(3, b"abcde".as_slice()), (4, 9u32.to_ne_bytes().as_slice())]);
     }
 
     #[test]

@@ -85,11 +85,7 @@ impl RouterClient {
             None => None,
         };
         let inner = Generated::new(channel).max_decoding_message_size(MAX_REPLY);
-        Ok(RouterClient {
-            endpoint,
-            token,
-            inner,
-        })
+        Ok(RouterClient { endpoint, token, inner })
     }
 
     /// Where this client's router is.
@@ -117,30 +113,19 @@ impl RouterClient {
 
     /// The owner wants nothing any more.
     pub async fn forget(&self, owner: &str) -> Result<v1::ApplyReply, CallError> {
-        let request = v1::ForgetRequest {
-            owner: owner.to_owned(),
-            dry_run: false,
-        };
+        let request = v1::ForgetRequest { owner: owner.to_owned(), dry_run: false };
         self.done(self.inner.clone().forget(self.request(request)).await)
     }
 
     /// Changes the cli's document: global values, or one neighbor or prefix.
     pub async fn edit(&self, edit: Edit) -> Result<v1::ApplyReply, CallError> {
-        let request = v1::EditRequest {
-            edit: Some(edit),
-            dry_run: false,
-        };
+        let request = v1::EditRequest { edit: Some(edit), dry_run: false };
         self.done(self.inner.clone().edit(self.request(request)).await)
     }
 
     /// What holds for the whole router.
     pub async fn global(&self) -> Result<v1::Global, CallError> {
-        self.done(
-            self.inner
-                .clone()
-                .get_global(self.request(v1::GetGlobalRequest {}))
-                .await,
-        )
+        self.done(self.inner.clone().get_global(self.request(v1::GetGlobalRequest {})).await)
     }
 
     /// Every peer, or the one with this address.
@@ -157,9 +142,7 @@ impl RouterClient {
 
     /// Why a prefix goes the way it does.
     pub async fn explain(&self, prefix: &str) -> Result<v1::Explanation, CallError> {
-        let request = self.request(v1::ExplainRouteRequest {
-            prefix: prefix.to_owned(),
-        });
+        let request = self.request(v1::ExplainRouteRequest { prefix: prefix.to_owned() });
         self.done(self.inner.clone().explain_route(request).await)
     }
 
@@ -190,16 +173,13 @@ impl RouterClient {
     fn authorized<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
-            request
-                .metadata_mut()
-                .insert("authorization", token.clone());
+            request.metadata_mut().insert("authorization", token.clone());
         }
         request
     }
 
     fn done<T>(&self, done: Result<tonic::Response<T>, Status>) -> Result<T, CallError> {
-        done.map(tonic::Response::into_inner)
-            .map_err(|status| self.error(&status))
+        done.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
     fn error(&self, status: &Status) -> CallError {
@@ -232,10 +212,7 @@ fn with_sources(status: &Status, message: &str) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    if std::ptr::eq(
-        cause as *const _ as *const (),
-        status as *const _ as *const (),
-    ) {
+    if std::ptr::eq(cause as *const _ as *const (), status as *const _ as *const ()) {
         return message.to_owned();
     }
     cause.to_string()
@@ -248,27 +225,15 @@ impl FromStr for Endpoint {
     /// Other names are not resolved: the router is on this node, and programs are static.
     fn from_str(text: &str) -> Result<Endpoint, EndpointError> {
         let error = || EndpointError(text.to_owned());
-        let unix = text
-            .strip_prefix("unix://")
-            .or_else(|| text.strip_prefix("unix:"));
+        let unix = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:"));
         if let Some(path) = unix.or_else(|| text.starts_with('/').then_some(text)) {
             let path = PathBuf::from(path);
-            return if path.is_absolute() {
-                Ok(Endpoint::Unix(path))
-            } else {
-                Err(error())
-            };
+            return if path.is_absolute() { Ok(Endpoint::Unix(path)) } else { Err(error()) };
         }
-        let authority = text
-            .strip_prefix("http://")
-            .unwrap_or(text)
-            .trim_end_matches('/');
+        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         if let Some(port) = authority.strip_prefix("localhost:") {
             let port = port.parse().map_err(|_| error())?;
-            return Ok(Endpoint::Tcp(SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                port,
-            )));
+            return Ok(Endpoint::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         }
         authority.parse().map(Endpoint::Tcp).map_err(|_| error())
     }

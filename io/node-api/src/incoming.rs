@@ -51,10 +51,7 @@ impl Accept for UnixListener {
         if uid == 0 || uid == own_uid() {
             return Ok(stream);
         }
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("uid {uid} may not connect"),
-        ))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("uid {uid} may not connect")))
     }
 }
 
@@ -82,11 +79,7 @@ pub(crate) fn incoming<L: Accept>(listener: L) -> Incoming<L::Stream> {
             match accepted {
                 Ok(stream) => {
                     let silence = Some(Box::pin(tokio::time::sleep(FIRST_BYTE)));
-                    let guarded = Guarded {
-                        stream,
-                        silence,
-                        _place: place,
-                    };
+                    let guarded = Guarded { stream, silence, _place: place };
                     if sender.send(Ok(guarded)).await.is_err() {
                         return;
                     }

@@ -61,13 +61,7 @@ impl Server {
     /// A server without listeners, whose requests go to `calls`.
     pub fn new(calls: mpsc::Sender<Call>, views: Views) -> Server {
         let (stop, _) = watch::channel(false);
-        Server {
-            calls,
-            views,
-            stop,
-            socket: None,
-            tasks: Vec::new(),
-        }
+        Server { calls, views, stop, socket: None, tasks: Vec::new() }
     }
 
     /// Listens on a unix socket, for all calls. The socket is mode 0600 and appears whole: it is

@@ -43,13 +43,7 @@ impl Service {
         views: Views,
         stop: watch::Receiver<bool>,
     ) -> Service {
-        Service {
-            access,
-            calls,
-            views,
-            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
-            stop,
-        }
+        Service { access, calls, views, watches: Arc::new(Semaphore::new(MAX_WATCHES)), stop }
     }
 
     /// Refuses a change that the caller may not make.
@@ -64,9 +58,7 @@ impl Service {
                 if header.is_some_and(|header| token.matches(header.as_bytes())) {
                     Ok(())
                 } else {
-                    Err(Status::unauthenticated(
-                        "changes over TCP need the router's token",
-                    ))
+                    Err(Status::unauthenticated("changes over TCP need the router's token"))
                 }
             }
         }
@@ -128,8 +120,7 @@ impl router_server::Router for Service {
         request: Request<v1::ApplyRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
         self.may_change(&request)?;
-        self.ask(|reply| Call::Apply(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Apply(request.into_inner(), reply)).await
     }
 
     async fn forget(
@@ -137,8 +128,7 @@ impl router_server::Router for Service {
         request: Request<v1::ForgetRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
         self.may_change(&request)?;
-        self.ask(|reply| Call::Forget(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Forget(request.into_inner(), reply)).await
     }
 
     async fn edit(
@@ -146,8 +136,7 @@ impl router_server::Router for Service {
         request: Request<v1::EditRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
         self.may_change(&request)?;
-        self.ask(|reply| Call::Edit(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Edit(request.into_inner(), reply)).await
     }
 
     async fn get_global(
@@ -161,32 +150,28 @@ impl router_server::Router for Service {
         &self,
         request: Request<v1::ListNeighborsRequest>,
     ) -> Result<Response<v1::NeighborList>, Status> {
-        self.ask(|reply| Call::Neighbors(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Neighbors(request.into_inner(), reply)).await
     }
 
     async fn list_routes(
         &self,
         request: Request<v1::ListRoutesRequest>,
     ) -> Result<Response<v1::RoutePage>, Status> {
-        self.ask(|reply| Call::Routes(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Routes(request.into_inner(), reply)).await
     }
 
     async fn explain_route(
         &self,
         request: Request<v1::ExplainRouteRequest>,
     ) -> Result<Response<v1::Explanation>, Status> {
-        self.ask(|reply| Call::Explain(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Explain(request.into_inner(), reply)).await
     }
 
     async fn get_fib(
         &self,
         request: Request<v1::GetFibRequest>,
     ) -> Result<Response<v1::FibPage>, Status> {
-        self.ask(|reply| Call::Fib(request.into_inner(), reply))
-            .await
+        self.ask(|reply| Call::Fib(request.into_inner(), reply)).await
     }
 
     async fn watch_neighbors(

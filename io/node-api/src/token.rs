@@ -38,11 +38,7 @@ impl Token {
         if given.len() != self.0.len() {
             return false;
         }
-        let differing = self
-            .0
-            .iter()
-            .zip(given)
-            .fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
+        let differing = self.0.iter().zip(given).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
         black_box(differing) == 0
     }
 }
@@ -61,13 +57,7 @@ mod tests {
     fn only_the_whole_token_matches() {
         let token = Token::new("  0123456789abcdef\n").unwrap();
         assert!(token.matches(b"Bearer 0123456789abcdef"));
-        for wrong in [
-            "",
-            "Bearer ",
-            "0123456789abcdef",
-            "Bearer 0123456789abcdeF",
-            "Bearer 0123",
-        ] {
+        for wrong in ["", "Bearer ", "0123456789abcdef", "Bearer 0123456789abcdeF", "Bearer 0123"] {
             assert!(!token.matches(wrong.as_bytes()), "{wrong:?}");
         }
         assert!(Token::new("short").is_err());

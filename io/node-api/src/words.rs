@@ -32,11 +32,7 @@ impl By {
 }
 
 pub(crate) fn serialize_state<S: Serializer>(state: &i32, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_str(
-        SessionState::try_from(*state)
-            .unwrap_or(SessionState::Unknown)
-            .words(),
-    )
+    s.serialize_str(SessionState::try_from(*state).unwrap_or(SessionState::Unknown).words())
 }
 
 pub(crate) fn serialize_by<S: Serializer>(by: &i32, s: S) -> Result<S::Ok, S::Error> {

@@ -34,31 +34,18 @@ impl Fake {
         let (calls, mut requests) = mpsc::channel(8);
         let (neighbors, neighbors_view) = watch::channel(Arc::default());
         let (advertised, advertised_view) = watch::channel(Arc::default());
-        let views = Views {
-            neighbors: neighbors_view,
-            advertised: advertised_view,
-        };
+        let views = Views { neighbors: neighbors_view, advertised: advertised_view };
         let mut server = Server::new(calls, views);
         server.listen_unix(&socket).unwrap();
         let token = token.map(|t| Token::new(t).unwrap());
-        let tcp = server
-            .listen_tcp("127.0.0.1:0".parse().unwrap(), token)
-            .await
-            .unwrap();
+        let tcp = server.listen_tcp("127.0.0.1:0".parse().unwrap(), token).await.unwrap();
         tokio::spawn(async move {
             while let Some(call) = requests.recv().await {
                 answer(call);
             }
         });
         let tcp = Endpoint::Tcp(tcp);
-        Fake {
-            server,
-            socket,
-            directory,
-            tcp,
-            neighbors,
-            _advertised: advertised,
-        }
+        Fake { server, socket, directory, tcp, neighbors, _advertised: advertised }
     }
 
     fn unix(&self) -> RouterClient {
@@ -78,34 +65,18 @@ impl Drop for Fake {
 }
 
 fn answer(call: Call) {
-    let accepted = v1::ApplyReply {
-        accepted: true,
-        ..Default::default()
-    };
+    let accepted = v1::ApplyReply { accepted: true, ..Default::default() };
     match call {
         Call::Apply(request, reply) if request.document == "asn: 1" => reply.send(Ok(accepted)),
         Call::Apply(request, reply) => {
-            let problem = v1::Problem {
-                line: 3,
-                column: 1,
-                message: request.document,
-                ..Default::default()
-            };
-            reply.send(Ok(v1::ApplyReply {
-                problems: vec![problem],
-                ..Default::default()
-            }));
+            let problem =
+                v1::Problem { line: 3, column: 1, message: request.document, ..Default::default() };
+            reply.send(Ok(v1::ApplyReply { problems: vec![problem], ..Default::default() }));
         }
         Call::Forget(_, reply) | Call::Edit(_, reply) => reply.send(Ok(accepted)),
-        Call::Global(reply) => reply.send(Ok(v1::Global {
-            asn: 65000,
-            ..Default::default()
-        })),
+        Call::Global(reply) => reply.send(Ok(v1::Global { asn: 65000, ..Default::default() })),
         Call::Neighbors(request, reply) => {
-            reply.send(Err(Refusal::NotFound(format!(
-                "no neighbor {}",
-                request.address
-            ))));
+            reply.send(Err(Refusal::NotFound(format!("no neighbor {}", request.address))));
         }
         Call::Routes(_, reply) => reply.send(Err(Refusal::Invalid("no such table".to_owned()))),
         // Dropping the reply is what a stopping router does.
@@ -117,35 +88,14 @@ fn answer(call: Call) {
 #[tokio::test]
 async fn the_unix_socket_takes_changes_and_reads() {
     let fake = Fake::start(None).await;
-    let mode = std::fs::metadata(&fake.socket)
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(&fake.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let client = fake.unix();
-    assert!(
-        client
-            .apply("agent", 1, "asn: 1", false)
-            .await
-            .unwrap()
-            .accepted
-    );
+    assert!(client.apply("agent", 1, "asn: 1", false).await.unwrap().accepted);
     let refused = client.apply("agent", 2, "nonsense", false).await.unwrap();
     assert!(!refused.accepted);
-    assert_eq!(
-        (
-            refused.problems[0].line,
-            refused.problems[0].message.as_str()
-        ),
-        (3, "nonsense")
-    );
-    assert!(
-        client
-            .edit(Edit::RemovePath("10.0.0.0/8".to_owned()))
-            .await
-            .unwrap()
-            .accepted
-    );
+    assert_eq!((refused.problems[0].line, refused.problems[0].message.as_str()), (3, "nonsense"));
+    assert!(client.edit(Edit::RemovePath("10.0.0.0/8".to_owned())).await.unwrap().accepted);
     assert_eq!(client.global().await.unwrap().asn, 65000);
 }
 
@@ -155,10 +105,7 @@ async fn each_refusal_keeps_its_words() {
     let client = fake.unix();
     let not_found = client.neighbors("10.0.0.1".parse().ok()).await.unwrap_err();
     assert!(matches!(&not_found, CallError::NotFound(m) if m == "no neighbor 10.0.0.1"));
-    let invalid = client
-        .routes(v1::ListRoutesRequest::default())
-        .await
-        .unwrap_err();
+    let invalid = client.routes(v1::ListRoutesRequest::default()).await.unwrap_err();
     assert!(matches!(&invalid, CallError::Refused(m) if m == "no such table"));
     let not_now = client.fib(v1::GetFibRequest::default()).await.unwrap_err();
     assert!(matches!(&not_now, CallError::Refused(m) if m == "no FIB"));
@@ -171,27 +118,13 @@ async fn over_tcp_changes_need_the_token() {
     let fake = Fake::start(Some(TOKEN)).await;
     assert_eq!(fake.tcp(None).global().await.unwrap().asn, 65000);
     for wrong in [None, Some("another-token-long")] {
-        let refused = fake
-            .tcp(wrong)
-            .apply("cli", 1, "asn: 1", false)
-            .await
-            .unwrap_err();
+        let refused = fake.tcp(wrong).apply("cli", 1, "asn: 1", false).await.unwrap_err();
         assert!(matches!(refused, CallError::NotAllowed(_)), "{refused}");
     }
-    assert!(
-        fake.tcp(Some(TOKEN))
-            .apply("cli", 1, "asn: 1", false)
-            .await
-            .unwrap()
-            .accepted
-    );
+    assert!(fake.tcp(Some(TOKEN)).apply("cli", 1, "asn: 1", false).await.unwrap().accepted);
 
     let read_only = Fake::start(None).await;
-    let refused = read_only
-        .tcp(Some(TOKEN))
-        .forget("agent")
-        .await
-        .unwrap_err();
+    let refused = read_only.tcp(Some(TOKEN)).forget("agent").await.unwrap_err();
     assert!(matches!(refused, CallError::NotAllowed(_)), "{refused}");
 }
 
@@ -201,10 +134,7 @@ async fn a_watch_gives_the_list_at_once_and_after_a_change() {
     let client = fake.unix();
     let mut watch = client.watch_neighbors().await.unwrap();
     assert!(watch.message().await.unwrap().unwrap().neighbors.is_empty());
-    let neighbor = v1::Neighbor {
-        address: "10.0.0.1".to_owned(),
-        ..Default::default()
-    };
+    let neighbor = v1::Neighbor { address: "10.0.0.1".to_owned(), ..Default::default() };
     fake.neighbors.send_replace(Arc::new(v1::NeighborList {
         neighbors: vec![neighbor],
         ..Default::default()
@@ -216,9 +146,7 @@ async fn a_watch_gives_the_list_at_once_and_after_a_change() {
 #[tokio::test]
 async fn garbage_disturbs_nobody() {
     let fake = Fake::start(None).await;
-    let Endpoint::Tcp(address) = &fake.tcp else {
-        unreachable!()
-    };
+    let Endpoint::Tcp(address) = &fake.tcp else { unreachable!() };
     for garbage in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[0xFF; 100_000],
@@ -272,14 +200,8 @@ fn endpoints_are_read_as_people_write_them() {
     check("localhost:5000", Some(tcp("127.0.0.1:5000")));
     check("http://127.0.0.1:5000", Some(tcp("127.0.0.1:5000")));
     check("[::1]:5000", Some(tcp("[::1]:5000")));
-    check(
-        "/run/sart/router.sock",
-        Some(Endpoint::Unix("/run/sart/router.sock".into())),
-    );
-    check(
-        "unix:///run/sart/router.sock",
-        Some(Endpoint::Unix("/run/sart/router.sock".into())),
-    );
+    check("/run/sart/router.sock", Some(Endpoint::Unix("/run/sart/router.sock".into())));
+    check("unix:///run/sart/router.sock", Some(Endpoint::Unix("/run/sart/router.sock".into())));
     check("router.example:5000", None);
     check("127.0.0.1", None);
     check("unix:router.sock", None);
@@ -289,15 +211,9 @@ fn endpoints_are_read_as_people_write_them() {
 fn messages_are_json_with_names() {
     let neighbor = v1::Neighbor {
         state: v1::SessionState::Established as i32,
-        last_error: Some(v1::SessionError {
-            by: v1::By::Peer as i32,
-            ..Default::default()
-        }),
+        last_error: Some(v1::SessionError { by: v1::By::Peer as i32, ..Default::default() }),
         ..Default::default()
     };
     let text = serde_json::to_string(&neighbor).unwrap();
-    assert!(
-        text.contains(r#""state":"Established""#) && text.contains(r#""by":"peer""#),
-        "{text}"
-    );
+    assert!(text.contains(r#""state":"Established""#) && text.contains(r#""by":"peer""#), "{text}");
 }

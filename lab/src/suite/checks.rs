@@ -11,21 +11,35 @@ use super::report::{Ending, Tally};
 use crate::image::own::cargo;
 use crate::progress::Progress;
 
-/// Runs every stage, one after another.
-pub(crate) fn run(root: &Path, logs: &Path, progress: &Progress, tally: &mut Tally) -> Result<()> {
-    let stages: [(&str, &[&str]); 2] = [
+/// The stages' names, in their order.
+pub(crate) const STAGES: [&str; 4] = ["fmt", "clippy", "cargo-test", "cargo-deny"];
+
+/// Runs the wanted stages, one after another.
+pub(crate) fn run(
+    wanted: &[&str],
+    root: &Path,
+    logs: &Path,
+    progress: &Progress,
+    tally: &mut Tally,
+) -> Result<()> {
+    let commands: [(&str, &[&str]); 2] = [
         ("fmt", &["fmt", "--all", "--check"]),
         ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ];
-    for (name, args) in stages {
+    for (name, args) in commands.into_iter().filter(|(name, _)| wanted.contains(name)) {
         progress.say(format_args!("cargo {}", args.join(" ")));
         let start = Instant::now();
         let ending = logged(cargo(root).args(args), &logs.join(format!("{name}.log")));
         tally.note(progress, name, start.elapsed(), ending);
     }
-    tests(root, logs, progress, tally)?;
-    let start = Instant::now();
-    tally.note(progress, "cargo-deny", start.elapsed(), deny(root, logs));
+    if wanted.contains(&"cargo-test") {
+        tests(root, logs, progress, tally)?;
+    }
+    if wanted.contains(&"cargo-deny") {
+        let start = Instant::now();
+        let ending = deny(root, logs);
+        tally.note(progress, "cargo-deny", start.elapsed(), ending);
+    }
     Ok(())
 }
 
@@ -35,7 +49,7 @@ fn tests(root: &Path, logs: &Path, progress: &Progress, tally: &mut Tally) -> Re
     let start = Instant::now();
     let log = logs.join("cargo-test.log");
     let mut command = cargo(root);
-    command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]);
     let ending = logged(&mut command, &log);
     let text = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
     let counted = Counted::read(&String::from_utf8_lossy(&text));
@@ -68,28 +82,32 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// A test that cannot run here prints a line `skipped: why` and passes; it counts as skipped.
+    /// A test that cannot run here passes, but says `SKIPPED: NAME: why` on standard error; it
+    /// counts as skipped.
     pub(super) fn read(text: &str) -> Self {
         let mut counted = Self::default();
-        let mut output_of = None;
         for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("test ") {
-                match rest.rsplit_once(" ... ") {
-                    Some((_, "ok")) => counted.passed += 1,
-                    Some((name, "FAILED")) => counted.failed.push(name.to_owned()),
-                    Some((name, ignored)) if ignored.starts_with("ignored") => {
-                        counted.skipped.push((name.to_owned(), ignored.to_owned()));
-                    }
-                    Some(_) | None => {}
+            if let Some((before, said)) = line.split_once("SKIPPED: ") {
+                let (name, why) = said.split_once(": ").unwrap_or((said, "no reason given"));
+                counted.skipped.push((name.to_owned(), why.to_owned()));
+                // Said in the middle of the test's own line, its `ok` comes alone.
+                if !before.starts_with("test ") {
+                    counted.passed = counted.passed.wrapping_sub(1);
                 }
+                continue;
             }
-            if let Some(title) = line.strip_prefix("---- ") {
-                output_of = title.strip_suffix(" stdout ----").map(str::to_owned);
-            }
-            if let (Some(why), Some(name)) = (line.strip_prefix("skipped: "), &output_of) {
-                counted.skipped.push((name.clone(), why.to_owned()));
-                counted.passed = counted.passed.saturating_sub(1);
-                output_of = None;
+            let Some((name, ending)) =
+                line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
+            else {
+                continue;
+            };
+            match ending {
+                "ok" => counted.passed = counted.passed.wrapping_add(1),
+                "FAILED" => counted.failed.push(name.to_owned()),
+                ignored if ignored.starts_with("ignored") => {
+                    counted.skipped.push((name.to_owned(), ignored.to_owned()));
+                }
+                _ => {}
             }
         }
         counted

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -110,10 +110,21 @@ impl Ctx {
         Ok(list(&self.get(&[kind, "-A"])?, "/items").to_vec())
     }
 
-    /// Applies a manifest.
+    /// Applies a manifest. A new namespace's ServiceAccount may take a moment, so that its first
+    /// pods are tried again.
     pub(crate) fn apply(&self, manifest: &str) -> Result<()> {
         let args = ["--request-timeout=20s", "apply", "-f", "-"];
-        self.lab.kubectl_input(&args, manifest).map(drop)
+        let end = Instant::now() + s(10);
+        loop {
+            let output = self.lab.kubectl_output(&args, Some(manifest))?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            let early = said.contains("serviceaccount \"default\" not found");
+            if output.status.success() {
+                return Ok(());
+            }
+            ensure!(early && Instant::now() < end, "kubectl apply: {}", said.trim());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Deletes what a manifest names, and waits until it is gone.

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bring_up::Mode;
 use crate::places;
 use crate::progress::Progress;
-use crate::{packages, parts, sys};
+use crate::{images, packages, parts, sys};
 
 mod audit;
 mod cases;
@@ -31,7 +32,7 @@ use report::Tally;
 /// `cargo lab test …`
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {
-    /// Only what has this in its name: a stage (fmt, clippy, cargo) or GROUP/CASE of the cluster
+    /// Only what has this in its name: a stage (fmt, clippy, cargo-test) or GROUP/CASE of a cluster
     name: Option<String>,
     /// Installs Debian packages that are missing
     #[arg(long)]
@@ -66,13 +67,18 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             bail!("the cluster's tests need root");
         }
     }
-    let stage = |name: &str| ["fmt", "clippy", "cargo", "local"].contains(&name);
-    if args.name.as_deref().is_none_or(stage) {
-        checks::run(&root, &logs, &progress, &mut tally)?;
-    }
+    let stages: Vec<&str> = checks::STAGES
+        .into_iter()
+        .filter(|stage| args.name.as_deref().is_none_or(|name| stage.contains(name)))
+        .collect();
+    checks::run(&stages, &root, &logs, &progress, &mut tally)?;
     if !wanted.is_empty() {
-        parts::ensure(&progress).context("build the cluster's parts")?;
-        groups::run(&wanted, &logs, &progress, &mut tally);
+        let parts = parts::ensure(&progress).context("build the cluster's parts")?;
+        // Once and beforehand, so that a cluster's own time is not a compiler's.
+        let sart = wanted.iter().any(|(group, _)| group.mode != Mode::None);
+        let mode = if sart { Mode::Dual } else { Mode::None };
+        images::ensure(&parts, mode, &progress).context("build the images")?;
+        groups::run(&wanted, args.name.is_none(), &logs, &progress, &mut tally);
     }
     if tally.is_empty() {
         let name = args.name.as_deref().unwrap_or_default();

@@ -56,30 +56,19 @@ async fn global(common: &Common, what: Global) -> Result<(), Failure> {
                     };
                     routes(common, request).await
                 }
-                RibAction::Add {
-                    prefixes,
-                    attributes: given,
-                    groups,
-                } => {
+                RibAction::Add { prefixes, attributes: given, groups } => {
                     of_family(rib.family, &prefixes)?;
                     let group = PathGroup {
                         attributes: attributes(&given)?,
                         groups: groups.into_iter().collect(),
                         ..PathGroup::new(prefixes)
                     };
-                    let over = Document {
-                        paths: vec![group],
-                        ..Document::default()
-                    };
+                    let over = Document { paths: vec![group], ..Document::default() };
                     edit(common, [merge(&over)?]).await
                 }
                 RibAction::Del { prefixes } => {
                     of_family(rib.family, &prefixes)?;
-                    edit(
-                        common,
-                        prefixes.iter().map(|p| Edit::RemovePath(p.to_string())),
-                    )
-                    .await
+                    edit(common, prefixes.iter().map(|p| Edit::RemovePath(p.to_string()))).await
                 }
             }
         }
@@ -103,11 +92,7 @@ async fn neighbor(common: &Common, what: Neighbor) -> Result<(), Failure> {
         Neighbor::Del { address } => {
             edit(common, [Edit::RemoveNeighbor(address.to_string())]).await
         }
-        Neighbor::Rib {
-            address,
-            kind,
-            family: args,
-        } => {
+        Neighbor::Rib { address, kind, family: args } => {
             let table = match kind {
                 Kind::In => "in",
                 Kind::Out => "out",
@@ -132,10 +117,7 @@ fn with_neighbor(add: AddNeighbor) -> Document {
     neighbor.ebgp_multihop = add.ebgp_multihop;
     neighbor.local_address = add.local_address;
     neighbor.groups = add.groups.into_iter().collect();
-    Document {
-        neighbors: vec![neighbor],
-        ..Document::default()
-    }
+    Document { neighbors: vec![neighbor], ..Document::default() }
 }
 
 /// The change that lays a document over the cli's. It is checked here first, so that a wrong value
@@ -146,11 +128,7 @@ fn merge(over: &Document) -> Result<Edit, Failure> {
     match Document::parse(&text, "the change") {
         Ok(_) => Ok(Edit::Merge(text)),
         Err(problems) => Err(Failure::Refused(
-            problems
-                .iter()
-                .map(|p| p.message.clone())
-                .collect::<Vec<_>>()
-                .join("; "),
+            problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; "),
         )),
     }
 }
@@ -160,11 +138,8 @@ async fn edit(common: &Common, edits: impl IntoIterator<Item = Edit>) -> Result<
     for edit in edits {
         let reply = router.edit(edit).await?;
         if !reply.accepted {
-            let problems: Vec<_> = reply
-                .problems
-                .iter()
-                .map(|p| format!("{} ({})", p.message, p.reason))
-                .collect();
+            let problems: Vec<_> =
+                reply.problems.iter().map(|p| format!("{} ({})", p.message, p.reason)).collect();
             return Err(Failure::Refused(problems.join("; ")));
         }
         output::answer(common.format(), &reply, text::applied)?;
@@ -173,11 +148,7 @@ async fn edit(common: &Common, edits: impl IntoIterator<Item = Edit>) -> Result<
 }
 
 fn request(family: Family) -> v1::ListRoutesRequest {
-    v1::ListRoutesRequest {
-        family: family.to_string(),
-        limit: PAGE,
-        ..Default::default()
-    }
+    v1::ListRoutesRequest { family: family.to_string(), limit: PAGE, ..Default::default() }
 }
 
 async fn routes(common: &Common, mut request: v1::ListRoutesRequest) -> Result<(), Failure> {
@@ -208,9 +179,7 @@ pub(crate) fn of_family(args: FamilyArgs, prefixes: &[Prefix]) -> Result<Option<
         if let Some(afi) = args.afi
             && afi != prefix.family()
         {
-            return Err(Failure::Refused(format!(
-                "{prefix} is not of the family {afi}"
-            )));
+            return Err(Failure::Refused(format!("{prefix} is not of the family {afi}")));
         }
     }
     Ok(prefixes.first().map(Prefix::family))
@@ -234,12 +203,9 @@ fn attributes(given: &[String]) -> Result<AttributeSet, Failure> {
             "origin" => set.origin = Some(parse_origin(value).map_err(refused)?),
             "local_pref" => set.local_pref = Some(number()?),
             "med" | "multi_exit_disc" => set.med = Some(number()?),
-            "community" => set
-                .communities
-                .push(parse_community(value).map_err(refused)?),
+            "community" => set.communities.push(parse_community(value).map_err(refused)?),
             "large_community" => {
-                set.large_communities
-                    .push(parse_large_community(value).map_err(refused)?);
+                set.large_communities.push(parse_large_community(value).map_err(refused)?);
             }
             _ => {
                 return Err(Failure::Refused(format!(

@@ -35,17 +35,11 @@ pub(crate) fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_header(header);
+    table.load_style(comfy_table::presets::NOTHING).set_header(header);
     for row in rows {
-        table.add_row(row.map(|text| {
-            Cell::new(if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text
-            })
-        }));
+        table.add_row(
+            row.map(|text| Cell::new(if text.is_empty() { "-".to_owned() } else { text })),
+        );
     }
     table.trim_fmt()
 }

@@ -9,47 +9,20 @@ use crate::output::table;
 
 pub(crate) fn global(global: &v1::Global) -> String {
     let mut text = String::new();
-    let asn = if global.asn == 0 {
-        "not set".to_owned()
-    } else {
-        global.asn.to_string()
-    };
-    let id = if global.router_id.is_empty() {
-        "not set"
-    } else {
-        &global.router_id
-    };
+    let asn = if global.asn == 0 { "not set".to_owned() } else { global.asn.to_string() };
+    let id = if global.router_id.is_empty() { "not set" } else { &global.router_id };
     let _ = writeln!(text, "AS number:   {asn}");
     let _ = writeln!(text, "Router id:   {id}");
     let _ = writeln!(text, "Multipath:   {}", yes(global.multi_path));
     let _ = writeln!(text, "Transit:     {}", yes(global.transit));
     let _ = writeln!(text, "Port:        {}", global.port);
-    let fib = global
-        .fib_table
-        .map_or("not written".to_owned(), |table| format!("table {table}"));
+    let fib = global.fib_table.map_or("not written".to_owned(), |table| format!("table {table}"));
     let _ = writeln!(text, "Kernel:      {fib}");
-    let _ = writeln!(
-        text,
-        "Neighbors:   {} of {}",
-        global.established, global.neighbors
-    );
-    let _ = writeln!(
-        text,
-        "Prefixes:    {} ({} paths)",
-        global.prefixes, global.paths
-    );
-    let _ = writeln!(
-        text,
-        "Version:     {}, up {}",
-        global.version,
-        age(global.started)
-    );
+    let _ = writeln!(text, "Neighbors:   {} of {}", global.established, global.neighbors);
+    let _ = writeln!(text, "Prefixes:    {} ({} paths)", global.prefixes, global.paths);
+    let _ = writeln!(text, "Version:     {}, up {}", global.version, age(global.started));
     for condition in &global.conditions {
-        let _ = writeln!(
-            text,
-            "Condition:   {}: {}",
-            condition.name, condition.message
-        );
+        let _ = writeln!(text, "Condition:   {}: {}", condition.name, condition.message);
     }
     if !global.owners.is_empty() {
         let rows = global.owners.iter().map(|owner| {
@@ -61,33 +34,22 @@ pub(crate) fn global(global: &v1::Global) -> String {
                 owner.conflicts.join("; "),
             ]
         });
-        let _ = writeln!(
-            text,
-            "\n{}",
-            table(["OWNER", "GENERATION", "STATE", "CONFLICTS"], rows)
-        );
+        let _ = writeln!(text, "\n{}", table(["OWNER", "GENERATION", "STATE", "CONFLICTS"], rows));
     }
     text
 }
 
 pub(crate) fn neighbors(list: &v1::NeighborList) -> String {
     let rows = list.neighbors.iter().map(|n| {
-        let (received, advertised) = n.families.iter().fold((0, 0), |(r, a), family| {
-            (r + family.received, a + family.advertised)
-        });
-        let error = n
-            .last_error
-            .as_ref()
-            .map(|error| error.message.clone())
-            .unwrap_or_default();
+        let (received, advertised) = n
+            .families
+            .iter()
+            .fold((0, 0), |(r, a), family| (r + family.received, a + family.advertised));
+        let error = n.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         let up = n.state() == v1::SessionState::Established;
         [
             n.address.clone(),
-            if n.name == n.address {
-                String::new()
-            } else {
-                n.name.clone()
-            },
+            if n.name == n.address { String::new() } else { n.name.clone() },
             n.asn.to_string(),
             n.state().words().to_owned(),
             age(n.since),
@@ -96,9 +58,7 @@ pub(crate) fn neighbors(list: &v1::NeighborList) -> String {
             if up { String::new() } else { error },
         ]
     });
-    let header = [
-        "ADDRESS", "NAME", "ASN", "STATE", "SINCE", "RECEIVED", "SENT", "ERROR",
-    ];
+    let header = ["ADDRESS", "NAME", "ASN", "STATE", "SINCE", "RECEIVED", "SENT", "ERROR"];
     let mut text = table(header, rows);
     for condition in &list.conditions {
         let _ = write!(text, "\n{}: {}", condition.name, condition.message);
@@ -111,12 +71,7 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     let _ = writeln!(text, "Neighbor {} ({})", n.address, n.name);
     let _ = writeln!(text, "  Remote AS:     {}", n.asn);
     let _ = writeln!(text, "  Wanted by:     {}", n.owner);
-    let _ = writeln!(
-        text,
-        "  State:         {} since {}",
-        n.state().words(),
-        age(n.since)
-    );
+    let _ = writeln!(text, "  State:         {} since {}", n.state().words(), age(n.since));
     if n.passive {
         let _ = writeln!(text, "  Passive:       yes");
     }
@@ -125,33 +80,18 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     }
     if let Some(error) = &n.last_error {
         let (by, ago) = (error.by().words(), age(error.at));
-        let _ = writeln!(
-            text,
-            "  Last error:    {} (by {by}, {ago} ago)",
-            error.message
-        );
+        let _ = writeln!(text, "  Last error:    {} (by {by}, {ago} ago)", error.message);
     }
     let _ = writeln!(text, "  Times lost:    {}", n.flaps);
     if let Some(s) = &n.session {
         let _ = writeln!(text, "  Router id:     {}", s.remote_router_id);
         let _ = writeln!(text, "  Local address: {}", s.local_address);
         let _ = writeln!(text, "  Opened by:     {}", s.by().words());
-        let _ = writeln!(
-            text,
-            "  Hold time:     {} s, keepalive {} s",
-            s.hold_time, s.keepalive_time
-        );
+        let _ =
+            writeln!(text, "  Hold time:     {} s, keepalive {} s", s.hold_time, s.keepalive_time);
         let _ = writeln!(text, "  Capabilities:  {}", s.capabilities.join(", "));
-        let _ = writeln!(
-            text,
-            "  Messages:      {} in, {} out",
-            s.messages_in, s.messages_out
-        );
-        let _ = writeln!(
-            text,
-            "  Updates:       {} in, {} out",
-            s.updates_in, s.updates_out
-        );
+        let _ = writeln!(text, "  Messages:      {} in, {} out", s.messages_in, s.messages_out);
+        let _ = writeln!(text, "  Updates:       {} in, {} out", s.updates_in, s.updates_out);
     }
     let rows = n.families.iter().map(|f| {
         [
@@ -161,18 +101,9 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
             f.accepted.to_string(),
             f.advertised.to_string(),
             f.stale.to_string(),
-            yes(f.end_of_rib).to_owned(),
         ]
     });
-    let header = [
-        "FAMILY",
-        "IN USE",
-        "RECEIVED",
-        "ACCEPTED",
-        "SENT",
-        "STALE",
-        "END-OF-RIB",
-    ];
+    let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE"];
     let _ = writeln!(text, "\n{}", table(header, rows));
     text
 }
@@ -188,21 +119,12 @@ pub(crate) fn routes(routes: &[v1::Route]) -> String {
             mark.to_owned(),
             r.prefix.clone(),
             r.next_hop.clone(),
-            if r.neighbor.is_empty() {
-                "here".to_owned()
-            } else {
-                r.neighbor.clone()
-            },
+            if r.neighbor.is_empty() { "here".to_owned() } else { r.neighbor.clone() },
             r.as_path.clone(),
             r.origin.clone(),
             number(r.local_pref),
             number(r.med),
-            r.communities
-                .iter()
-                .chain(&r.large_communities)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(" "),
+            r.communities.iter().chain(&r.large_communities).cloned().collect::<Vec<_>>().join(" "),
             r.reason.clone(),
         ]
     });
@@ -253,17 +175,7 @@ pub(crate) fn fib(entries: &[v1::FibEntry]) -> String {
             e.error.clone(),
         ]
     });
-    table(
-        [
-            "PREFIX",
-            "NEXT HOPS",
-            "SOURCE",
-            "TABLE",
-            "IN KERNEL",
-            "ERROR",
-        ],
-        rows,
-    )
+    table(["PREFIX", "NEXT HOPS", "SOURCE", "TABLE", "IN KERNEL", "ERROR"], rows)
 }
 
 /// What a change did.
@@ -273,20 +185,12 @@ pub(crate) fn applied(reply: &v1::ApplyReply) -> String {
         let _ = writeln!(text, "{change}");
     }
     for reset in &reply.resets {
-        let _ = writeln!(
-            text,
-            "session with {} is reset: {}",
-            reset.neighbor, reset.reason
-        );
+        let _ = writeln!(text, "session with {} is reset: {}", reset.neighbor, reset.reason);
     }
     for conflict in &reply.conflicts {
         let _ = writeln!(text, "without effect: {conflict}");
     }
-    if text.is_empty() {
-        "already so".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "already so".to_owned() } else { text }
 }
 
 fn yes(yes: bool) -> &'static str {
@@ -299,10 +203,7 @@ fn number(number: Option<u32>) -> String {
 
 /// How long ago a Unix time was, in its two greatest units.
 fn age(unix_seconds: u64) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     duration(now.saturating_sub(unix_seconds))
 }
 

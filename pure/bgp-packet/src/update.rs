@@ -13,7 +13,8 @@ use crate::{BgpNextHop, Malformation, Notification, Options, Verdict};
 /// An UPDATE read from a frame, lazily: NLRI are iterated, attributes are decoded on demand so
 /// that a set seen before (same raw bytes) is never decoded twice.
 ///
-/// Every NLRI has been checked while decoding; iterating cannot fail.
+/// Every NLRI has been checked while decoding; iterating cannot fail. `withdrawn` comes before
+/// `reach`: a prefix that is in both is announced (RFC 4271 §4.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update<'a> {
     /// Prefixes withdrawn: WITHDRAWN ROUTES, MP_UNREACH_NLRI, and those announced in a way that

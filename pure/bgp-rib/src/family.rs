@@ -178,7 +178,7 @@ impl FamilyRib {
         for group in self.groups.iter_mut().flatten() {
             let now = source_for(world, group, best);
             if world.unsent {
-                group.walked(idx, now);
+                group.preset(idx, now);
             } else if best_changed || group.out(idx).now != now {
                 group.change(idx, now);
             }

@@ -261,10 +261,24 @@ impl Group {
         self.last = idx;
     }
 
-    /// A walk has come past an entry that no change put here: members hold it from now on.
+    /// What members will find when they walk; nobody was sent anything yet.
+    pub(crate) fn preset(&mut self, idx: u32, now: u16) {
+        self.set_now(idx, now);
+    }
+
+    /// A member's walk comes to an entry, and finds `now`.
     pub(crate) fn walked(&mut self, idx: u32, now: u16) {
-        if !self.is_listed(&self.out[idx]) && self.out[idx].now != now {
+        let out = self.out[idx];
+        if out.now == now {
+            return;
+        }
+        // Those who are still to come by need no change to be told; others do, who were told
+        // something else before rules changed.
+        let ahead = |m: &Member| m.walk.is_some_and(|cursor| cursor <= idx);
+        if out.now == NOBODY && !self.is_listed(&out) && self.members.iter().all(ahead) {
             self.set_now(idx, now);
+        } else {
+            self.change(idx, now);
         }
     }
 

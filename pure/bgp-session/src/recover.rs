@@ -190,7 +190,8 @@ impl Session {
         self.retry(now, self.connect_retry());
     }
 
-    fn connect_retry(&self) -> Duration {
+    /// The configured time between attempts.
+    pub(crate) fn connect_retry(&self) -> Duration {
         Duration::from_secs(u64::from(self.config.connect_retry_time.max(1)))
     }
 

@@ -81,8 +81,8 @@ impl Session {
     }
 
     /// A whole frame came. An UPDATE of the established session is handed back for the tables:
-    /// take it in after the effects that [`Session::poll`] then has, since [`Effect::Up`] may be
-    /// among them. (A [`Effect::FlushStale`] belongs to an End-of-RIB, which has no routes.)
+    /// take it in after the effects that [`Session::poll`] then has, since the [`Effect::Up`] of
+    /// the very session may be among them. (A [`Effect::FlushStale`] belongs to an End-of-RIB, which has no routes.)
     pub fn frame<'a>(&mut self, now: Timestamp, conn: Conn, frame: &'a [u8]) -> Option<Update<'a>> {
         let update = self.receive(now, conn, frame);
         self.show(now);
@@ -306,6 +306,11 @@ impl Session {
                 }
                 self.links.push(Link::new(conn, Stage::Dialling));
                 self.open(now, conn);
+                // Should it stay silent, we still dial.
+                let up = self.links.iter().any(|l| l.state() == State::Established);
+                if !up && self.timers.get(Timer::ConnectRetry).is_none() {
+                    self.retry(now, self.connect_retry());
+                }
             }
         }
     }

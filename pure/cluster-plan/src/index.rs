@@ -27,8 +27,8 @@ pub(crate) struct Index {
     shown_by: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// Books of each CIDR of a service pool: what is held or shown is used.
     books: BTreeMap<Prefix, AddressSet>,
-    /// Blocks whose creation is under way: name to pool and CIDR.
-    pub(crate) block_intents: BTreeMap<String, (String, Prefix)>,
+    /// Blocks whose creation is under way, by name.
+    pub(crate) block_intents: BTreeMap<String, BlockIntent>,
     /// Who announces a prefix.
     announcers: BTreeMap<Prefix, BTreeSet<String>>,
     announced_by: BTreeMap<String, BTreeSet<Prefix>>,
@@ -38,6 +38,15 @@ pub(crate) struct Index {
     advertisement_service: BTreeMap<ObjectKey, ObjectKey>,
     advertisements_for: BTreeMap<Prefix, BTreeSet<ObjectKey>>,
     advertisement_prefix: BTreeMap<ObjectKey, Prefix>,
+}
+
+/// A block whose creation is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BlockIntent {
+    pub(crate) pool: String,
+    pub(crate) cidr: Prefix,
+    /// UID of the BlockRequest that it is for.
+    pub(crate) request: Option<String>,
 }
 
 impl Index {
@@ -124,6 +133,12 @@ impl Index {
         self.settle(address);
     }
 
+    /// The addresses whose claims a Service is about to create.
+    pub(crate) fn intents_of(&self, service: &ObjectKey) -> Vec<IpAddr> {
+        let own = self.intents.iter().filter(|(_, by)| *by == service);
+        own.map(|(address, _)| *address).collect()
+    }
+
     /// The creation is over, one way or the other.
     pub(crate) fn intent_over(&mut self, address: IpAddr) {
         self.intents.remove(&address);
@@ -189,6 +204,11 @@ impl Index {
     ) -> impl Iterator<Item = IpAddr> + 'a {
         let of_family = cidrs.iter().filter(move |cidr| cidr.family() == family);
         of_family.filter_map(|cidr| self.books.get(cidr)).flat_map(AddressSet::free_addresses)
+    }
+
+    /// The lowest held address of a prefix that is not below `from`.
+    pub(crate) fn next_held(&self, prefix: &Prefix, from: IpAddr) -> Option<IpAddr> {
+        self.held.range(from..=prefix.last_address()).next().map(|(address, _)| *address)
     }
 
     /// How many addresses are held in a prefix.

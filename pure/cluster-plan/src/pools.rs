@@ -12,7 +12,7 @@ use inet::{Family, Prefix};
 use crate::world::{World, age};
 
 /// The condition of a pool that wants to be used where none is named.
-const AUTO_ASSIGN: &str = "AutoAssign";
+pub(crate) const AUTO_ASSIGN: &str = "AutoAssign";
 
 /// One pool and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::index::{Index, shown_addresses};
 use crate::pools::block_name_of;
 use crate::slots::{Choice, choose};
 use crate::task::Steps;
-use crate::world::{Now, Settings, World};
+use crate::world::{Now, Settings, World, annotation};
 
 /// What is to do next for one Service.
 pub(crate) fn steps(
@@ -69,6 +69,12 @@ impl View<'_> {
     fn serve(&self, service: &Service, now: &Now) -> Steps {
         let mut steps = Steps::default();
         if !has_finalizer(service) {
+            // Without any pool for Services (mode cni) they are somebody else's.
+            let named = annotation(&service.metadata, keys::ADDRESS_POOL).is_some();
+            if !named && !self.index.pools.iter().any(|(_, e)| e.kind == AddressType::Service) {
+                steps.waiting = true;
+                return steps;
+            }
             steps.write(self.target(), finalizer(service, true));
             return steps;
         }

@@ -47,7 +47,7 @@ pub(crate) struct Choice {
 /// `held` is what it holds: address and pool.
 pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[(IpAddr, String)]) -> Choice {
     let mut choice = Choice::default();
-    let mut slots = slots(&index.pools, service, &mut choice.refusals);
+    let slots = slots(&index.pools, service, &mut choice.refusals);
     let mut taken: Vec<Option<Chosen>> = vec![None; slots.len()];
     // Wanted addresses first, so that none is given to another slot.
     for (slot, got) in slots.iter().zip(&mut taken) {
@@ -61,7 +61,10 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
             *got = Some(Chosen { address: wanted, new_from: Some(pool.name().to_owned()) });
         }
     }
-    let shown = shown_addresses(service);
+    // What the Service shows already is its own, also when no claim says so yet (v0.1), and what
+    // it is about to hold.
+    let mut own = shown_addresses(service);
+    own.extend(index.intents_of(key));
     // Held addresses before new ones: a slot of an exactly named pool first, then any of the family.
     for strict in [true, false] {
         for at in 0..slots.len() {
@@ -86,8 +89,7 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
         let free = |address: &IpAddr| {
             !is_chosen(&taken, address) && other_holder(index, key, address).is_none()
         };
-        // What the Service shows already is its own, also when no claim says so yet (v0.1).
-        let own = shown.iter().copied().find(|address| {
+        let own = own.iter().copied().find(|address| {
             Family::of(address) == slot.family && pool.contains(address) && free(address)
         });
         let lowest = || index.free(pool.cidrs(), slot.family).find(|address| free(address));
@@ -104,7 +106,6 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
             }
         }
     }
-    slots.clear();
     choice.addresses = taken.into_iter().flatten().collect();
     choice
 }

@@ -27,11 +27,21 @@ pub struct Choice {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPool {
     /// An annotation names a pool that does not exist or is not for pods.
-    #[error("unknown-pool: no AddressPool of type pod is named {0:?}")]
+    #[error("no AddressPool of type pod is named {0:?}")]
     Unknown(String),
     /// The pod names no pool and no pool has `autoAssign`.
-    #[error("no-auto-pool: the pod names no AddressPool and none of type pod has autoAssign")]
+    #[error("the pod names no AddressPool and none of type pod has autoAssign")]
     NoAuto,
+}
+
+impl NoPool {
+    /// The refusal's name as people see it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            NoPool::Unknown(_) => "unknown-pool",
+            NoPool::NoAuto => "no-auto-pool",
+        }
+    }
 }
 
 /// Chooses for a pod: its own annotation before its namespace's before the `autoAssign` pools.

@@ -63,7 +63,8 @@ pub enum Input {
     },
     /// Adopted routes that no source has spoken of go now (End-of-RIB, or the restart time is over).
     Sweep,
-    /// Write routes, or from now on none (ours are then removed, adopted ones at [`Input::Sweep`]).
+    /// Write routes, or from now on none: ours are then removed, adopted ones at [`Input::Sweep`].
+    /// `Install(false)` and `Sweep` are the goodbye that leaves nothing behind.
     Install(bool),
 }
 

@@ -14,6 +14,8 @@ use super::wait::wait_for;
 mod fabric;
 mod node;
 mod objects;
+#[cfg(test)]
+mod tests;
 pub(crate) mod world;
 
 use world::World;

@@ -17,6 +17,7 @@ mod router_bed;
 mod router_process;
 mod security;
 mod services;
+mod the_lab;
 
 /// Shorthand for a case.
 macro_rules! case {
@@ -30,6 +31,7 @@ const BED: Group = Group {
     topology: "sart",
     mode: Mode::Dual,
     proxy: None,
+    plain_network: false,
     objects: Objects::TestBed,
     long: false,
     cases: &[],
@@ -51,6 +53,18 @@ pub(crate) const GROUPS: &[Group] = &[
         mode: Mode::None,
         objects: Objects::None,
         cases: &[case!("nothing-is-left", machine::nothing_is_left)],
+        ..BED
+    },
+    Group {
+        name: "lab",
+        mode: Mode::None,
+        plain_network: true,
+        objects: Objects::None,
+        cases: &[
+            case!("images-by-any-name", the_lab::images_by_any_name),
+            case!("probes-count", the_lab::probes_count),
+            case!("hosts-come-back", the_lab::hosts_come_back),
+        ],
         ..BED
     },
     Group {

@@ -8,6 +8,7 @@ use node_api::Endpoint;
 use node_plan::{ClassRule, NodeConfig};
 use tracing::warn;
 
+use super::cni::Install;
 use crate::logging::LogArgs;
 
 /// What sart does on a cluster.
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// The plugin that is installed on the node.
     #[arg(long, default_value = "/usr/local/bin/sart-cni", value_name = "FILE")]
     pub(super) cni_plugin: PathBuf,
+    /// MTU of the pods' links; the uplink's if left out.
+    #[arg(long, value_name = "BYTES")]
+    pub(super) mtu: Option<u32>,
     /// Address of health and metrics.
     #[arg(long, default_value_t = IpAddr::V6(Ipv6Addr::UNSPECIFIED), value_name = "ADDRESS")]
     pub(super) http_address: IpAddr,
@@ -101,6 +105,15 @@ impl Args {
             services: matches!(self.mode, Mode::Lb | Mode::Dual),
             fib_table: self.serves_pods().then_some(self.table_id),
             classes: ClassRule { require_class: self.require_class },
+        }
+    }
+
+    pub(super) fn install(&self) -> Install {
+        Install {
+            plugin: self.cni_plugin.clone(),
+            bin_dir: self.cni_bin_dir.clone(),
+            conf_dir: self.cni_conf_dir.clone(),
+            mtu: self.mtu,
         }
     }
 

@@ -85,8 +85,7 @@ impl Owners {
     /// Takes the document of the file and the flags.
     pub(super) fn set_file(&mut self, document: Document) -> Result<Desired, Problem> {
         let desired = document.desired(FILE)?;
-        let owner =
-            Owner { document, generation: 1, schema_version: SCHEMA_VERSION, spoken: true };
+        let owner = Owner { document, generation: 1, schema_version: SCHEMA_VERSION, spoken: true };
         self.owners.insert(FILE.to_owned(), owner);
         Ok(desired)
     }
@@ -120,7 +119,8 @@ impl Owners {
         match edit {
             Edit::Merge(text) => document.merge(Document::parse(&text, CLI)?),
             Edit::RemoveNeighbor(address) => {
-                let parsed = address.parse().map_err(|_| bad(format!("{address:?} is no address")))?;
+                let parsed =
+                    address.parse().map_err(|_| bad(format!("{address:?} is no address")))?;
                 if !document.remove_neighbor(&parsed) {
                     return Err(bad(self.not_in_cli(&format!("neighbor {address}"), |document| {
                         document.neighbors.iter().any(|n| n.address == parsed)
@@ -128,9 +128,8 @@ impl Owners {
                 }
             }
             Edit::RemovePath(prefix) => {
-                let parsed = prefix
-                    .parse()
-                    .map_err(|error: inet::PrefixError| bad(error.to_string()))?;
+                let parsed =
+                    prefix.parse().map_err(|error: inet::PrefixError| bad(error.to_string()))?;
                 if !document.remove_path(&parsed) {
                     return Err(bad(self.not_in_cli(&format!("path {prefix}"), |document| {
                         document.paths.iter().any(|group| group.prefixes.contains(&parsed))

@@ -100,11 +100,8 @@ fn a_refused_document_changes_nothing() {
 fn a_later_form_is_refused() {
     let directory = RunDir::new();
     let owners = directory.owners(&[]);
-    let request = v1::ApplyRequest {
-        owner: "agent".to_owned(),
-        schema_version: 2,
-        ..Default::default()
-    };
+    let request =
+        v1::ApplyRequest { owner: "agent".to_owned(), schema_version: 2, ..Default::default() };
     let problems = owners.check(request).unwrap_err();
     assert!(problems[0].message.contains("version 2"), "{problems:?}");
 }

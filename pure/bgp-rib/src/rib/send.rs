@@ -251,7 +251,7 @@ impl Says<'_> {
             }
             None => {}
         }
-        if held != NOBODY && held != self.me {
+        if held != NOBODY && held != self.me && false {
             chunk.withdraw.push(entry.prefix);
         }
     }

@@ -220,3 +220,18 @@ fn a_second_connection_beside_a_session() {
     // unless the session is so young that the two have only crossed.
     assert_eq!(second(&their_open(), 1.0), "OPEN 6/7 close-in");
 }
+
+#[test]
+fn a_peer_that_dials_again_replaces_its_connection_and_may_still_be_dialled() {
+    let mut s = session();
+    s.handle(at(0.0), Event::Start);
+    s.handle(at(0.0), Event::TcpFailed { conn: OUT, reason: "refused".into() });
+    s.handle(at(0.1), Event::TcpAccepted { conn: IN });
+    s.frame(at(0.1), IN, &plain_open().encode());
+    let (retry, _) = s.wake_at().unwrap();
+    s.tick(retry);
+    drain(&mut s);
+    s.handle(at(6.0), Event::TcpAccepted { conn: crate::Conn::Incoming(2) });
+    assert_eq!(words(&drain(&mut s)), "close-in OPEN");
+    assert_eq!(s.wake_at().unwrap().1, "connect retry");
+}

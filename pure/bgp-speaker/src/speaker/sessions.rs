@@ -47,24 +47,22 @@ impl Speaker {
         };
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let update = peer.session.frame(self.now, inner, bytes);
-        let mut reset = None;
-        let mut complete = false;
-        if let (Some(update), Some(up), Some(rib)) = (update, &mut peer.up, &mut self.rib) {
-            let updated = rib.update(peer.id, &up.negotiated.options, &update);
-            reset = updated.reset;
-            if !updated.malformed.is_empty() {
-                let event = Event::Malformed { peer: address, what: updated.malformed };
-                self.outputs.push_back(Output::Happened(event));
-            }
-            if let Some(family) = update.end_of_rib {
-                complete = up.complete.insert(family);
-            }
+        // First: this very UPDATE may be what makes the session Established.
+        self.run(address);
+        let Some(update) = update else { return };
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let (Some(up), Some(rib)) = (&mut peer.up, &mut self.rib) else { return };
+        if up.conn != conn {
+            return;
         }
-        match reset {
-            Some(notification) => {
-                self.tell(address, SessionEvent::Reset { conn: inner, notification });
-            }
-            None => self.run(address),
+        let updated = rib.update(peer.id, &up.negotiated.options, &update);
+        let complete = update.end_of_rib.is_some_and(|family| up.complete.insert(family));
+        if !updated.malformed.is_empty() {
+            let event = Event::Malformed { peer: address, what: updated.malformed };
+            self.outputs.push_back(Output::Happened(event));
+        }
+        if let Some(notification) = updated.reset {
+            self.tell(address, SessionEvent::Reset { conn: inner, notification });
         }
         if complete {
             self.select_if_complete();

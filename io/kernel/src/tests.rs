@@ -1,0 +1,3 @@
+mod fib;
+mod harness;
+mod routes;

@@ -1,0 +1,224 @@
+//! The node's blocks: their routes in the kernel, and asking for more or giving back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster_api::world::{Action, Kind, Outcome, Target, Write};
+use cluster_api::{Protocol, names};
+use cluster_io::Writer;
+use inet::{Family, Prefix};
+use kernel::routes::{OwnRoutes, Owner};
+use node_plan::HeldBlock;
+use node_plan::ipam::{Need, NodeBlock, PoolFacts};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, error, info, warn};
+
+use super::cni::Books;
+use super::metrics::Metrics;
+use super::plan::PodWorld;
+
+/// Pause after something that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How many addresses of a block are used is told at most this often.
+const USED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Keeps the `unreachable` routes and the books at the blocks that the cluster gives this node.
+///
+/// A route comes before its block's first address is given, and goes after the block went.
+pub(super) async fn hold(
+    books: Books,
+    routes: OwnRoutes,
+    mut blocks: watch::Receiver<Option<Vec<HeldBlock>>>,
+    mut pods: watch::Receiver<Option<PodWorld>>,
+) {
+    loop {
+        let wanted = blocks.borrow_and_update().clone();
+        let world = pods.borrow_and_update().clone();
+        if let Some(world) = world {
+            let facts = world.facts.iter().flat_map(|(name, fact)| PoolFacts::of(name, fact));
+            books.set_pools(facts.collect());
+        }
+        // Before every watch has listed, what the kernel holds stays as it is.
+        let held = match wanted {
+            Some(wanted) => routed(&routes, &wanted).await.inspect(|held| books.set_blocks(held)),
+            None => Ok(vec![]),
+        };
+        if let Err(problem) = held {
+            error!(error = %format!("{problem:#}"), "cannot write the routes of blocks");
+            sleep(RETRY).await;
+            continue;
+        }
+        tokio::select! {
+            changed = blocks.changed() => if changed.is_err() { return },
+            changed = pods.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Makes the kernel's block routes those of `wanted`; gives the blocks that pods may use.
+async fn routed(routes: &OwnRoutes, wanted: &[HeldBlock]) -> anyhow::Result<Vec<NodeBlock>> {
+    let wanted_prefixes: BTreeSet<Prefix> = wanted.iter().map(|b| b.prefix).collect();
+    let actual: BTreeSet<Prefix> = routes.list().await?.iter().map(|r| r.prefix).collect();
+    for prefix in wanted_prefixes.difference(&actual) {
+        routes.set_unreachable(*prefix).await?;
+        info!(block = %prefix, "holding a block");
+    }
+    for prefix in actual.difference(&wanted_prefixes) {
+        routes.remove(*prefix).await?;
+        info!(block = %prefix, "let a block go");
+    }
+    let block = |b: &HeldBlock| NodeBlock { prefix: b.prefix, pool: b.pool.clone() };
+    Ok(wanted.iter().map(block).collect())
+}
+
+/// Opens the socket for the block routes.
+pub(super) fn open_routes() -> anyhow::Result<OwnRoutes> {
+    Ok(OwnRoutes::open(Owner::BLOCKS, &[])?)
+}
+
+/// Asks for blocks that are needed, gives back those that are not, and tells how full they are.
+pub(super) struct Demand {
+    pub(super) books: Books,
+    pub(super) writer: Writer,
+    pub(super) node: String,
+    pub(super) blocks: watch::Receiver<Option<Vec<HeldBlock>>>,
+    pub(super) metrics: Metrics,
+}
+
+impl Demand {
+    /// Follows the books until the agent stops.
+    pub(super) async fn follow(mut self) {
+        let mut demand = self.books.demand();
+        let mut asked: BTreeSet<String> = BTreeSet::new();
+        let mut told: BTreeMap<Prefix, usize> = BTreeMap::new();
+        loop {
+            demand.mark_unchanged();
+            let names = self.names();
+            let mut again = None;
+            if !self.ask(&mut asked).await | !self.give_back(&names).await {
+                again = Some(RETRY);
+            }
+            if !self.tell_used(&names, &mut told).await {
+                again = again.or(Some(USED_INTERVAL));
+            }
+            let again = [again, self.books.wake_in()].into_iter().flatten().min();
+            let changed = async {
+                tokio::select! {
+                    changed = demand.changed() => changed.is_ok(),
+                    changed = self.blocks.changed() => changed.is_ok(),
+                }
+            };
+            let go_on = match again {
+                Some(pause) => timeout(pause, changed).await.unwrap_or(true),
+                None => changed.await,
+            };
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// The AddressBlocks of this node by prefix.
+    fn names(&self) -> BTreeMap<Prefix, String> {
+        let blocks = self.blocks.borrow();
+        blocks.iter().flatten().map(|b| (b.prefix, b.name.clone())).collect()
+    }
+
+    /// Creates a BlockRequest for each need, and removes those that nobody needs any more. False if
+    /// something must be tried again.
+    async fn ask(&self, asked: &mut BTreeSet<String>) -> bool {
+        let needs = self.books.needs();
+        let mut all_done = true;
+        let mut wanted = BTreeSet::new();
+        for need in &needs {
+            let name = request_name(need, &self.node);
+            wanted.insert(name.clone());
+            let family = Protocol::from(need.of.family);
+            let spec = json!({"pool": need.of.pool, "node": self.node, "family": family});
+            let outcome = self.write(&name, Action::Create(json!({"spec": spec}))).await;
+            match outcome {
+                Outcome::Done(_) => {
+                    info!(pool = need.of.pool, family = %need.of.family, "asked for a block");
+                    asked.insert(name);
+                }
+                Outcome::Exists => drop(asked.insert(name)),
+                Outcome::Conflict | Outcome::Refused(_) | Outcome::Later(_) => all_done = false,
+            }
+            // The controller deletes a request that it has served: until the need is met it is
+            // looked after again.
+            all_done = false;
+        }
+        let unwanted: Vec<String> = asked.difference(&wanted).cloned().collect();
+        for name in unwanted {
+            let delete = Action::Delete { uid: None, version: None };
+            match self.write(&name, delete).await {
+                Outcome::Done(_) | Outcome::Conflict => drop(asked.remove(&name)),
+                Outcome::Exists | Outcome::Refused(_) | Outcome::Later(_) => all_done = false,
+            }
+        }
+        all_done
+    }
+
+    async fn give_back(&self, names: &BTreeMap<Prefix, String>) -> bool {
+        let mut all_done = true;
+        for prefix in self.books.give_back() {
+            let Some(name) = names.get(&prefix) else { continue };
+            let target = Target::cluster(Kind::AddressBlock, name);
+            let action = Action::Delete { uid: None, version: None };
+            match self.writer.write(&Write { target, action }).await {
+                Outcome::Done(_) => info!(block = name, "gave a block back"),
+                outcome => {
+                    debug!(block = name, ?outcome, "the block is not given back yet");
+                    self.books.keep(&prefix);
+                    all_done = false;
+                }
+            }
+        }
+        all_done
+    }
+
+    /// Tells how many addresses of each block are used, where it changed. False if not all could
+    /// be told.
+    async fn tell_used(
+        &self,
+        names: &BTreeMap<Prefix, String>,
+        told: &mut BTreeMap<Prefix, usize>,
+    ) -> bool {
+        told.retain(|prefix, _| names.contains_key(prefix));
+        let mut all_done = true;
+        for (prefix, _, used) in self.books.blocks() {
+            let Some(name) = names.get(&prefix) else { continue };
+            if told.get(&prefix) == Some(&used) {
+                continue;
+            }
+            let target = Target::cluster(Kind::AddressBlock, name);
+            let action = Action::MergeStatus(json!({"status": {"used": used}}));
+            match self.writer.write(&Write { target, action }).await {
+                Outcome::Done(_) | Outcome::Conflict => drop(told.insert(prefix, used)),
+                Outcome::Exists | Outcome::Refused(_) | Outcome::Later(_) => all_done = false,
+            }
+        }
+        all_done
+    }
+
+    async fn write(&self, request: &str, action: Action) -> Outcome {
+        let target = Target::cluster(Kind::BlockRequest, request);
+        let outcome = self.writer.write(&Write { target, action }).await;
+        if let Outcome::Refused(why) | Outcome::Later(why) = &outcome {
+            self.metrics.failed();
+            warn!(request, why, "a block request is not written");
+        }
+        outcome
+    }
+}
+
+/// IPv4 as v0.1 named it; the other family beside it.
+fn request_name(need: &Need, node: &str) -> String {
+    match need.of.family {
+        Family::Ipv4 => names::block_request(&need.of.pool, node),
+        Family::Ipv6 => names::joined(&[&need.of.pool, node, "ipv6"]),
+    }
+}

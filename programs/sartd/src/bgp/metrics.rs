@@ -1,0 +1,235 @@
+//! The router's metrics: what was published last, read at each scrape.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use node_api::v1;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// What the collector shows.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) neighbors: Arc<v1::NeighborList>,
+    pub(super) counts: bgp_speaker::Counts,
+    pub(super) fib: route_table::Stats,
+    pub(super) conditions: usize,
+}
+
+/// Shared between the router's task, which writes it, and scrapes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View(Arc<Mutex<Shown>>);
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    view: View,
+    loop_time: Histogram,
+    write_failures: Counter,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Metrics {
+        Metrics {
+            view: View::default(),
+            // 10 µs to 10 s.
+            loop_time: Histogram::new(exponential_buckets(1e-5, 10.0, 7)),
+            write_failures: Counter::default(),
+        }
+    }
+
+    pub(super) fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    pub(super) fn loop_time(&self) -> Histogram {
+        self.loop_time.clone()
+    }
+
+    pub(super) fn write_failures(&self) -> Counter {
+        self.write_failures.clone()
+    }
+
+    pub(super) fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        registry.register(
+            "sart_router_loop_seconds",
+            "Time that one turn of the router's task takes",
+            self.loop_time.clone(),
+        );
+        registry.register(
+            "sart_fib_write_failures",
+            "Routes that the kernel refused",
+            self.write_failures.clone(),
+        );
+        registry.register_collector(Box::new(self.view.clone()));
+        registry
+    }
+}
+
+impl View {
+    pub(super) fn update(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Collector for View {
+    fn encode(&self, mut to: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gauge(&mut to, "sart_router_conditions", "Conditions that hold", shown.conditions)?;
+        gauge(&mut to, "sart_bgp_prefixes", "Prefixes in the tables", shown.counts.prefixes)?;
+        gauge(&mut to, "sart_bgp_paths", "Paths in the tables", shown.counts.paths)?;
+        let sets = shown.counts.attribute_sets;
+        gauge(&mut to, "sart_bgp_attribute_sets", "Attribute sets kept", sets)?;
+        fib(&mut to, &shown.fib)?;
+        peers(&mut to, &shown.neighbors.neighbors)?;
+        families(&mut to, &shown.neighbors.neighbors)
+    }
+}
+
+fn gauge(to: &mut DescriptorEncoder, name: &str, help: &str, value: usize) -> fmt::Result {
+    let encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(as_gauge(value)).encode(encoder)
+}
+
+fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
+    let route_table::Stats {
+        installed,
+        pending,
+        unresolved,
+        blocked,
+        failed,
+        stale,
+        not_installed,
+    } = *stats;
+    let states = [
+        ("installed", installed),
+        ("pending", pending),
+        ("unresolved", unresolved),
+        ("blocked", blocked),
+        ("failed", failed),
+        ("stale", stale),
+        ("not_installed", not_installed),
+    ];
+    let help = "Prefixes of the FIB by state";
+    let mut encoder = to.encode_descriptor("sart_fib_routes", help, None, MetricType::Gauge)?;
+    for (state, count) in states {
+        ConstGauge::new(as_gauge(count)).encode(encoder.encode_family(&[("state", state)])?)?;
+    }
+    Ok(())
+}
+
+type PeerValue = (&'static str, &'static str, fn(&v1::Neighbor) -> u64);
+
+fn peers(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
+    let gauges: [PeerValue; 2] = [
+        (
+            "sart_bgp_peer_state",
+            "State: 1 Idle, 2 Connect, 3 Active, 4 OpenSent, 5 OpenConfirm, 6 Established",
+            |peer| u64::try_from(peer.state).unwrap_or_default(),
+        ),
+        ("sart_bgp_peer_since_seconds", "Unix time of the last change of state", |p| p.since),
+    ];
+    for (name, help, value) in gauges {
+        let mut encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for peer in peers {
+            let labels = labels(peer);
+            let family = encoder.encode_family(&labels)?;
+            ConstGauge::new(as_gauge(value(peer))).encode(family)?;
+        }
+    }
+    let counters: [PeerValue; 5] = [
+        ("sart_bgp_peer_flaps", "How often the session was lost", |peer| peer.flaps),
+        ("sart_bgp_peer_messages_received", "Messages of this session", |peer| {
+            peer.session.as_ref().map_or(0, |session| session.messages_in)
+        }),
+        ("sart_bgp_peer_messages_sent", "Messages of this session", |peer| {
+            peer.session.as_ref().map_or(0, |session| session.messages_out)
+        }),
+        ("sart_bgp_peer_updates_received", "UPDATE messages of this session", |peer| {
+            peer.session.as_ref().map_or(0, |session| session.updates_in)
+        }),
+        ("sart_bgp_peer_updates_sent", "UPDATE messages of this session", |peer| {
+            peer.session.as_ref().map_or(0, |session| session.updates_out)
+        }),
+    ];
+    for (name, help, value) in counters {
+        let mut encoder = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for peer in peers {
+            let labels = labels(peer);
+            let family = encoder.encode_family(&labels)?;
+            ConstCounter::new(value(peer)).encode(family)?;
+        }
+    }
+    Ok(())
+}
+
+type FamilyValue = (&'static str, &'static str, fn(&v1::FamilyStatus) -> u64);
+
+fn families(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
+    let gauges: [FamilyValue; 4] = [
+        ("sart_bgp_peer_prefixes_received", "Paths received", |family| family.received),
+        ("sart_bgp_peer_prefixes_accepted", "Paths that may be used", |family| family.accepted),
+        ("sart_bgp_peer_prefixes_advertised", "Prefixes sent", |family| family.advertised),
+        ("sart_bgp_peer_prefixes_stale", "Paths kept over a restart", |family| family.stale),
+    ];
+    for (name, help, value) in gauges {
+        let mut encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for peer in peers {
+            for status in &peer.families {
+                let [address, peer_name] = labels(peer);
+                let labels = [address, peer_name, ("family", status.family.clone())];
+                let family = encoder.encode_family(&labels)?;
+                ConstGauge::new(as_gauge(value(status))).encode(family)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn labels(peer: &v1::Neighbor) -> [(&'static str, String); 2] {
+    [("peer", peer.address.clone()), ("name", peer.name.clone())]
+}
+
+fn as_gauge<T: TryInto<i64>>(value: T) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use node_api::v1;
+
+    use super::Metrics;
+
+    #[test]
+    fn a_scrape_shows_what_was_published_last() {
+        let metrics = Metrics::new();
+        let family =
+            v1::FamilyStatus { family: "ipv4".to_owned(), received: 7, ..Default::default() };
+        let peer = v1::Neighbor {
+            address: "10.0.0.1".to_owned(),
+            name: "spine0".to_owned(),
+            state: v1::SessionState::Established as i32,
+            families: vec![family],
+            ..Default::default()
+        };
+        let list = v1::NeighborList { neighbors: vec![peer], ..Default::default() };
+        metrics.view().update(|shown| shown.neighbors = Arc::new(list));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics.registry()).unwrap();
+        for line in [
+            r#"sart_bgp_peer_state{peer="10.0.0.1",name="spine0"} 6"#,
+            r#"sart_bgp_peer_prefixes_received{peer="10.0.0.1",name="spine0",family="ipv4"} 7"#,
+            r#"sart_fib_routes{state="installed"} 0"#,
+            r#"sart_bgp_peer_flaps_total{peer="10.0.0.1",name="spine0"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

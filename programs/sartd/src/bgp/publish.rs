@@ -1,0 +1,241 @@
+//! What watchers, metrics and readiness are shown, and how often.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use health::{CheckHandle, Checks};
+use inet::{Prefix, Timestamp};
+use node_api::v1;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::metrics::View;
+use super::router::Router;
+use super::show;
+
+/// The shortest time between two lists of neighbors.
+const NEIGHBORS_EVERY: Duration = Duration::from_millis(250);
+
+/// The shortest time between two looks at what is sent to whom.
+const ADVERTISED_EVERY: Duration = Duration::from_secs(1);
+
+/// The shortest time between two counts of the FIB, which walk it.
+const FIB_EVERY: Duration = Duration::from_secs(5);
+
+/// What is published, and when it is due.
+pub(super) struct Publisher {
+    clock: Clock,
+    neighbors: watch::Sender<Arc<v1::NeighborList>>,
+    advertised: watch::Sender<Arc<v1::AdvertisedList>>,
+    view: View,
+    kernel: CheckHandle,
+    tables: CheckHandle,
+    neighbors_due: Due,
+    advertised_due: Due,
+    fib_due: Due,
+}
+
+/// Something that is done again after a change, but not too often.
+#[derive(Debug)]
+struct Due {
+    every: Duration,
+    last: Option<Timestamp>,
+    changed: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(clock: Clock, checks: &Checks, view: View) -> Publisher {
+        Publisher {
+            clock,
+            neighbors: watch::Sender::default(),
+            advertised: watch::Sender::default(),
+            view,
+            kernel: checks.add("kernel", "its routes were not read yet"),
+            tables: checks.add("tables", "not looked at yet"),
+            neighbors_due: Due::new(NEIGHBORS_EVERY),
+            advertised_due: Due::new(ADVERTISED_EVERY),
+            fib_due: Due::new(FIB_EVERY),
+        }
+    }
+
+    pub(super) fn neighbors(&self) -> watch::Receiver<Arc<v1::NeighborList>> {
+        self.neighbors.subscribe()
+    }
+
+    pub(super) fn advertised(&self) -> watch::Receiver<Arc<v1::AdvertisedList>> {
+        self.advertised.subscribe()
+    }
+
+    /// Something may look different now.
+    pub(super) fn changed(&mut self) {
+        for due in [&mut self.neighbors_due, &mut self.advertised_due, &mut self.fib_due] {
+            due.changed = true;
+        }
+    }
+
+    /// The kernel's routes were read.
+    pub(super) fn kernel_read(&self) {
+        self.kernel.pass();
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let dues = [&self.neighbors_due, &self.advertised_due, &self.fib_due];
+        dues.into_iter().filter_map(Due::at).min()
+    }
+}
+
+impl Router {
+    /// Publishes what is due.
+    pub(super) fn publish(&mut self) {
+        let now = self.parts.clock.now();
+        if self.parts.publisher.neighbors_due.take(now) {
+            self.publish_neighbors();
+        }
+        if self.parts.publisher.advertised_due.take(now) {
+            let list = Arc::new(self.advertised());
+            self.parts.publisher.advertised.send_if_modified(|old| {
+                let changed = *old != list;
+                *old = list;
+                changed
+            });
+        }
+        if self.parts.publisher.fib_due.take(now) {
+            let stats = self.parts.table.stats();
+            self.parts.publisher.view.update(|shown| shown.fib = stats);
+        }
+    }
+
+    fn publish_neighbors(&mut self) {
+        let list = Arc::new(v1::NeighborList {
+            neighbors: self.neighbors(),
+            conditions: self.conditions(),
+        });
+        let (counts, conditions) = (self.parts.speaker.counts(), list.conditions.len());
+        let publisher = &self.parts.publisher;
+        publisher.view.update(|shown| {
+            shown.neighbors = Arc::clone(&list);
+            shown.counts = counts;
+            shown.conditions = conditions;
+        });
+        if let Some(lost) = &self.kernel_lost {
+            publisher.kernel.fail(lost);
+        }
+        let waits = self.parts.restarting && !self.settled && self.parts.speaker.global().is_some();
+        if waits {
+            publisher.tables.fail("restarted: waiting for owners and for the peers' tables");
+        } else {
+            publisher.tables.pass();
+        }
+        publisher.neighbors.send_if_modified(|old| {
+            let changed = without_traffic(old) != without_traffic(&list);
+            *old = list;
+            changed
+        });
+    }
+
+    /// All peers as the API shows them.
+    pub(super) fn neighbors(&self) -> Vec<v1::Neighbor> {
+        let clock = self.parts.publisher.clock;
+        self.parts.speaker.peers().map(|peer| show::neighbor(&clock, &peer)).collect()
+    }
+
+    /// What a person should know now.
+    pub(super) fn conditions(&self) -> Vec<v1::Condition> {
+        let mut list = Vec::new();
+        let mut add = |name: &str, message: String| {
+            list.push(v1::Condition { name: name.to_owned(), message });
+        };
+        for (address, reason) in &self.deaf {
+            add("ListenFailed", format!("{address}: {reason}; sessions that we dial work"));
+        }
+        if let Some(reason) = &self.kernel_lost {
+            add("KernelLost", reason.clone());
+        }
+        if let Some(reason) = &self.parts.owners.store_failure {
+            add("StoreFailed", format!("documents are not stored: {reason}"));
+        }
+        if self.parts.speaker.global().is_none() {
+            add("NotConfigured", "no owner has given an AS number and a router id".to_owned());
+        }
+        if let Some(wanted) = self.parts.owners.fib_table()
+            && wanted != self.parts.table_id
+        {
+            let message = format!(
+                "fib-table-change: table {wanted} is written to after a restart of the router"
+            );
+            add("RestartNeeded", message);
+        }
+        for conflict in self.parts.speaker.conflicts() {
+            add("Conflict", conflict.to_string());
+        }
+        if self.parts.restarting && !self.settled {
+            let silent = self.parts.owners.silent();
+            let message = if silent.is_empty() {
+                "waiting for the peers' tables".to_owned()
+            } else {
+                format!("waiting for {}", silent.join(", "))
+            };
+            add("Restarting", message);
+        }
+        list
+    }
+
+    /// What each peer is sent of what this router originates, and why not.
+    fn advertised(&self) -> v1::AdvertisedList {
+        let own: BTreeSet<Prefix> = self
+            .parts
+            .owners
+            .iter()
+            .flat_map(|(_, owner)| &owner.document.paths)
+            .flat_map(|group| group.prefixes.iter().copied())
+            .collect();
+        let speaker = &self.parts.speaker;
+        let neighbors = speaker
+            .peers()
+            .map(|peer| {
+                let address = peer.config.address;
+                let prefixes = own.iter().filter_map(|prefix| {
+                    let reason = speaker.why_sent(&address, prefix)?;
+                    Some(v1::AdvertisedPrefix {
+                        prefix: prefix.to_string(),
+                        sent: reason == bgp_speaker::Reason::Announced,
+                        reason: reason.to_string(),
+                    })
+                });
+                v1::AdvertisedTo { neighbor: address.to_string(), prefixes: prefixes.collect() }
+            })
+            .collect();
+        v1::AdvertisedList { neighbors }
+    }
+}
+
+impl Due {
+    fn new(every: Duration) -> Due {
+        Due { every, last: None, changed: true }
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.changed.then(|| self.last.map_or(Timestamp::ZERO, |last| last + self.every))
+    }
+
+    /// Whether it is to be done now; if so, it is taken as done.
+    fn take(&mut self, now: Timestamp) -> bool {
+        let due = self.at().is_some_and(|at| at <= now);
+        if due {
+            self.last = Some(now);
+            self.changed = false;
+        }
+        due
+    }
+}
+
+/// The list without what changes with every KEEPALIVE: that alone is no news.
+fn without_traffic(list: &v1::NeighborList) -> v1::NeighborList {
+    let mut list = list.clone();
+    for session in list.neighbors.iter_mut().filter_map(|neighbor| neighbor.session.as_mut()) {
+        (session.messages_in, session.messages_out) = (0, 0);
+        (session.updates_in, session.updates_out) = (0, 0);
+    }
+    list
+}

@@ -1,0 +1,299 @@
+//! Networks of speakers on a virtual clock, with faults: the main test of the speaker.
+//!
+//! Each seed is a topology, a history of faults, and a quiet time after which everything must be
+//! as an independent reference says. To replay a seed that failed, put it into [`REPLAY`] and run
+//! `cargo test -p bgp-speaker --test simulation replay`: the history is printed.
+
+mod dice;
+mod net;
+mod reference;
+mod topology;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bgp_packet::{AsPath, Origin};
+use bgp_session::State;
+use inet::{Family, Prefix};
+
+use crate::dice::Dice;
+use crate::net::{Net, Sabotage};
+use crate::topology::{HOLD, RESTART, Shape, Topology, own_prefixes};
+
+/// Seeds run by `every_seed_ends_well`, a quarter of them in each shape.
+const SEEDS: u64 = 1200;
+/// Seeds to look at more closely.
+const REPLAY: &[u64] = &[30];
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// One seed from the first boot to empty tables.
+fn run(seed: u64, sabotage: Option<Sabotage>, verbose: bool) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let shape = Shape::ALL[(seed % 4) as usize];
+    let topology = Topology::new(shape, &mut dice);
+    let mut net = Net::new(topology, dice, verbose);
+    net.sabotage = sabotage;
+    let result = catch_unwind(AssertUnwindSafe(|| history(&mut net)));
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let log = net.log.join("\n");
+        format!("{log}\nseed {seed} ({shape:?}): {}", text.unwrap_or_default())
+    })
+}
+
+fn history(net: &mut Net) {
+    for host in 0..net.nodes.len() {
+        net.boot(host);
+    }
+    net.run(seconds(15));
+    everything_is_as_it_should_be(net);
+    for _ in 0..net.dice().roll(12) {
+        fault(net);
+        let time = Duration::from_millis(net.dice().roll(4000));
+        net.run(time);
+    }
+    calm(net);
+    everything_is_as_it_should_be(net);
+    forwarding_keeps_during_a_graceful_restart(net);
+    everything_is_as_it_should_be(net);
+    withdraw_reaches_everyone(net);
+    memory_returns(net);
+}
+
+/// Something goes wrong, or changes.
+fn fault(net: &mut Net) {
+    let (hosts, wires) = (net.nodes.len() as u64, net.cables.len() as u64);
+    let host = net.dice().roll(hosts) as usize;
+    let wire = net.dice().roll(wires) as usize;
+    match net.dice().roll(12) {
+        0 | 1 => {
+            let seen = net.dice().once_in(2);
+            net.cut(wire, seen);
+        }
+        2 => net.mend(wire),
+        3 => {
+            let (stay, silent) = (net.dice().once_in(2), net.dice().once_in(2));
+            net.crash(host, stay, silent);
+        }
+        4 | 5 => {
+            if net.nodes[host].speaker.is_none() {
+                net.boot(host);
+            }
+        }
+        6 => net.half_open(host),
+        7 => {
+            let end = net.topology.wires[wire].ends[0];
+            let at = net.topology.wires[wire].ends[1].host;
+            let address: IpAddr = match net.dice().once_in(2) {
+                true => end.four.into(),
+                false => end.six.into(),
+            };
+            let lost = !net.nodes[at].lost.contains(&address);
+            net.lose_hop(at, address, lost);
+        }
+        8 | 9 => {
+            let n = net.dice().roll(3) as usize;
+            let prefix = own_prefixes(host)[n];
+            let own = &mut net.topology.hosts[host].own;
+            if own.remove(&prefix).is_none() {
+                own.insert(prefix, Origin::Egp);
+            }
+            net.originate(host);
+        }
+        10 => net.nodes[host].slow = !net.nodes[host].slow,
+        _ => net.desired_twice_is_once(host),
+    }
+}
+
+/// No more faults. All processes run; some cables and next hops stay lost.
+fn calm(net: &mut Net) {
+    net.note(|| "calm".into());
+    for host in 0..net.nodes.len() {
+        if net.nodes[host].speaker.is_none() {
+            net.boot(host);
+        }
+        net.nodes[host].slow = false;
+    }
+    for wire in 0..net.cables.len() {
+        if !net.dice().once_in(3) {
+            net.mend(wire);
+        }
+    }
+    net.run(seconds(HOLD + RESTART * 2 + 15));
+}
+
+fn everything_is_as_it_should_be(net: &Net) {
+    every_session_is_up_where_the_cable_works(net);
+    what_one_tells_the_other_has_heard(net);
+    every_fib_equals_the_reference(net);
+}
+
+fn every_session_is_up_where_the_cable_works(net: &Net) {
+    for (n, wire) in net.topology.wires.iter().enumerate() {
+        if net.cables[n].down_since.is_some() {
+            continue;
+        }
+        for end in 0..2 {
+            let speaker = net.nodes[wire.ends[end].host].speaker.as_ref().unwrap();
+            let status = speaker.peer(&wire.address(1 - end)).unwrap().status;
+            assert_eq!(status.state, State::Established, "wire {n} end {end}: {status:?}");
+        }
+    }
+}
+
+fn every_fib_equals_the_reference(net: &Net) {
+    let works: Vec<bool> = net.cables.iter().map(|c| c.down_since.is_none()).collect();
+    let mut topology = net.topology.clone();
+    if net.sabotage == Some(Sabotage::TieBreak) {
+        for host in &mut topology.hosts {
+            host.router_id = u32::MAX - host.router_id;
+        }
+    }
+    let expect = reference::fibs(&topology, &works, |h, hop| net.nodes[h].lost.contains(hop));
+    for (host, expect) in expect.iter().enumerate() {
+        let node = &net.nodes[host];
+        assert!(node.settled, "{host} has not settled");
+        let fib: BTreeMap<Prefix, BTreeSet<IpAddr>> =
+            node.fib.iter().map(|(prefix, route)| (*prefix, route.0.clone())).collect();
+        assert_eq!(fib, *expect, "every_fib_equals_the_reference: host {host}");
+    }
+}
+
+/// What stands in one's Adj-RIB-Out stands in the other's Adj-RIB-In.
+fn what_one_tells_the_other_has_heard(net: &Net) {
+    for (n, wire) in net.topology.wires.iter().enumerate() {
+        if net.cables[n].down_since.is_some() {
+            continue;
+        }
+        for end in 0..2 {
+            let teller = net.nodes[wire.ends[end].host].speaker.as_ref().unwrap();
+            let hearer = net.nodes[wire.ends[1 - end].host].speaker.as_ref().unwrap();
+            assert!(teller.groups_agree(), "groups of {}", wire.ends[end].host);
+            for family in Family::ALL {
+                let told: BTreeMap<Prefix, (AsPath, IpAddr)> = teller
+                    .adj_rib_out(&wire.address(1 - end), family)
+                    .map(|(prefix, a)| (prefix, (a.as_path, a.next_hop.address)))
+                    .collect();
+                let heard: BTreeMap<Prefix, (AsPath, IpAddr)> = hearer
+                    .adj_rib_in(&wire.address(end), family)
+                    .map(|(prefix, path)| {
+                        assert!(!path.stale, "{prefix} is still stale");
+                        let a = path.attributes;
+                        (prefix, (a.as_path.clone(), a.next_hop.address))
+                    })
+                    .collect();
+                assert_eq!(told, heard, "what_one_tells_the_other_has_heard: wire {n}");
+            }
+        }
+    }
+}
+
+/// A process restarts, its routes stay in the kernel: nobody loses a route meanwhile.
+fn forwarding_keeps_during_a_graceful_restart(net: &mut Net) {
+    let hosts = net.nodes.len() as u64;
+    let host = net.dice().roll(hosts) as usize;
+    // With no route in the kernel it would be a first start.
+    if net.nodes[host].fib.is_empty() {
+        return;
+    }
+    net.guarded = net.nodes.iter().map(|node| node.fib.keys().copied().collect()).collect();
+    let silent = net.dice().once_in(2);
+    net.crash(host, true, silent);
+    let away = net.dice().roll(5000);
+    net.run(Duration::from_millis(away));
+    net.boot(host);
+    net.run(seconds(HOLD + RESTART + 15));
+    net.guarded.iter_mut().for_each(BTreeSet::clear);
+}
+
+/// What nobody originates any more is nowhere.
+fn withdraw_reaches_everyone(net: &mut Net) {
+    let hosts = net.nodes.len() as u64;
+    let host = net.dice().roll(hosts) as usize;
+    let own = std::mem::take(&mut net.topology.hosts[host].own);
+    net.originate(host);
+    net.run(seconds(10));
+    for prefix in own.keys() {
+        if net.topology.hosts.iter().any(|host| host.own.contains_key(prefix)) {
+            continue;
+        }
+        for (n, node) in net.nodes.iter().enumerate() {
+            assert!(!node.fib.contains_key(prefix), "withdraw_reaches_everyone: {prefix} at {n}");
+            let routes = node.speaker.as_ref().unwrap().route(prefix);
+            assert!(routes.is_empty(), "withdraw_reaches_everyone: {prefix} at {n}: {routes:?}");
+        }
+    }
+    every_fib_equals_the_reference(net);
+}
+
+/// Without routes the tables are empty, whatever they held.
+fn memory_returns(net: &mut Net) {
+    for host in 0..net.nodes.len() {
+        net.topology.hosts[host].own.clear();
+        net.originate(host);
+    }
+    net.run(seconds(10));
+    for (host, node) in net.nodes.iter().enumerate() {
+        let counts = node.speaker.as_ref().unwrap().counts();
+        let kept = (counts.prefixes, counts.paths, counts.attribute_sets, counts.next_hops);
+        assert_eq!(kept, (0, 0, 0, 0), "memory_returns: host {host}: {counts:?}");
+    }
+}
+
+#[test]
+fn every_seed_ends_well() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let threads = 2;
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let part = |n| {
+            scope.spawn(move || {
+                let seeds = (0..SEEDS).filter(move |seed| seed % threads == n);
+                seeds.filter_map(|seed| run(seed, None, false).err()).collect::<Vec<_>>()
+            })
+        };
+        let parts: Vec<_> = (0..threads).map(part).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    });
+    for what in &failed {
+        eprintln!("{what}");
+    }
+    let n = failed.len();
+    assert_eq!(n, 0, "{n} of {SEEDS} seeds failed; put one into REPLAY to see its history");
+}
+
+#[test]
+fn replay() {
+    for seed in REPLAY {
+        if let Err(what) = run(*seed, None, true) {
+            panic!("{what}");
+        }
+    }
+}
+
+/// The simulation finds what is broken on purpose.
+fn is_caught(sabotage: Sabotage, by: &str) {
+    let found = (0..40).filter_map(|seed| run(seed, Some(sabotage), false).err());
+    let found: Vec<String> = found.filter(|what| what.contains(by)).collect();
+    assert!(!found.is_empty(), "{sabotage:?} was not caught by {by}");
+}
+
+#[test]
+fn a_broken_tie_break_is_caught() {
+    is_caught(Sabotage::TieBreak, "every_fib_equals_the_reference");
+}
+
+#[test]
+fn a_missing_f_bit_is_caught() {
+    is_caught(Sabotage::NoForwardingBit, "forwarding_keeps_during_a_graceful_restart");
+}
+
+#[test]
+fn a_lost_withdraw_is_caught() {
+    is_caught(Sabotage::NoWithdraw, "withdraw_reaches_everyone");
+}

@@ -1,0 +1,667 @@
+//! Speakers, the cables between them, and a clock that jumps from one event to the next.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bgp_packet::{Message, Options, PeerKind, decode, frame_len};
+use bgp_session::State;
+use bgp_speaker::{ConnId, Event, Input, Output, Speaker, SpeakerConfig};
+use inet::{Family, LinkName, Prefix, Timestamp};
+
+use crate::dice::Dice;
+use crate::topology::{HOLD, RESTART, Topology};
+
+/// Bytes that a send buffer takes.
+const BUFFER: usize = 8192;
+/// How long a dial to nowhere takes to fail.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A host's kernel and the process on it.
+pub(crate) struct Node {
+    pub(crate) speaker: Option<Speaker>,
+    /// Next hops, and whether the route waits to be renewed after a restart.
+    pub(crate) fib: BTreeMap<Prefix, (BTreeSet<IpAddr>, bool)>,
+    pub(crate) settled: bool,
+    /// Next hops that do not resolve, though their cable works.
+    pub(crate) lost: BTreeSet<IpAddr>,
+    pub(crate) slow: bool,
+    tracked: BTreeSet<IpAddr>,
+    conns: BTreeMap<ConnId, u64>,
+    /// The OPENs of this process say that its routes were kept.
+    preserved: bool,
+}
+
+/// The state of a cable.
+pub(crate) struct Cable {
+    pub(crate) down_since: Option<Timestamp>,
+}
+
+/// A TCP connection: two ends, each with what it has sent and the other has not read.
+struct Pipe {
+    wire: usize,
+    ends: [Option<PipeEnd>; 2],
+    /// Bytes on their way, by sending end.
+    flying: [VecDeque<Vec<u8>>; 2],
+    /// The dialling end knows that it is connected.
+    answered: bool,
+}
+
+struct PipeEnd {
+    host: usize,
+    conn: ConnId,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happens {
+    /// A SYN reaches the host at the other end of the wire.
+    Dialled { pipe: u64 },
+    Answered { pipe: u64 },
+    /// A dial has failed.
+    Refused { pipe: u64, boot: u64 },
+    /// The next bytes from this end arrive.
+    Arrive { pipe: u64, from: usize },
+    /// An end learns that the connection is gone.
+    Gone { pipe: u64, end: usize },
+}
+
+/// Everything.
+pub(crate) struct Net {
+    pub(crate) now: Timestamp,
+    pub(crate) topology: Topology,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) cables: Vec<Cable>,
+    pub(crate) log: Vec<String>,
+    /// A fault put in on purpose, to see that it is found.
+    pub(crate) sabotage: Option<Sabotage>,
+    dice: Dice,
+    pipes: BTreeMap<u64, Pipe>,
+    next_pipe: u64,
+    events: BinaryHeap<Reverse<(Timestamp, u64, Happens)>>,
+    next_event: u64,
+    verbose: bool,
+    /// Prefixes per host that must not lose their routes now.
+    pub(crate) guarded: Vec<BTreeSet<Prefix>>,
+}
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The F bit is never set.
+    NoForwardingBit,
+    /// Withdrawals get lost on the way.
+    NoWithdraw,
+    /// Ties are broken the other way round.
+    TieBreak,
+}
+
+impl Net {
+    pub(crate) fn new(topology: Topology, dice: Dice, verbose: bool) -> Net {
+        let hosts = topology.hosts.len();
+        let wires = topology.wires.len();
+        let node = |_| Node {
+            speaker: None,
+            fib: BTreeMap::new(),
+            settled: false,
+            lost: BTreeSet::new(),
+            slow: false,
+            tracked: BTreeSet::new(),
+            conns: BTreeMap::new(),
+            preserved: false,
+        };
+        Net {
+            now: Timestamp::from_elapsed(Duration::from_secs(1000)),
+            topology,
+            nodes: (0..hosts).map(node).collect(),
+            cables: (0..wires).map(|_| Cable { down_since: None }).collect(),
+            log: Vec::new(),
+            sabotage: None,
+            dice,
+            pipes: BTreeMap::new(),
+            next_pipe: 0,
+            events: BinaryHeap::new(),
+            next_event: 0,
+            verbose,
+            guarded: vec![BTreeSet::new(); hosts],
+        }
+    }
+
+    pub(crate) fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            let line = format!("{:9.3} {}", self.now.elapsed().as_secs_f64(), what());
+            self.log.push(line);
+        }
+    }
+
+    /// Starts the process on a host; it finds what routes the kernel has kept.
+    pub(crate) fn boot(&mut self, host: usize) {
+        let kept = !self.nodes[host].fib.is_empty();
+        self.note(|| format!("boot {host}, routes kept: {kept}"));
+        let restarting = kept.then_some(Duration::from_secs(RESTART));
+        let seed = self.dice.roll(u64::MAX);
+        let node = &mut self.nodes[host];
+        node.speaker = Some(Speaker::new(self.now, SpeakerConfig { seed, restarting }));
+        node.settled = false;
+        node.tracked.clear();
+        node.preserved = kept && self.sabotage != Some(Sabotage::NoForwardingBit);
+        if node.preserved {
+            let families = Family::ALL.into_iter().collect();
+            self.tell(host, Input::KernelSynced { families });
+        } else if kept {
+            self.tell(host, Input::KernelSynced { families: BTreeSet::new() });
+        }
+        let peers = Input::Desired { owner: "file".into(), doc: self.topology.peers_of(host) };
+        let own = Input::Desired { owner: "agent".into(), doc: self.topology.own_of(host) };
+        // In either order.
+        let docs = if self.dice.once_in(2) { [peers, own] } else { [own, peers] };
+        for doc in docs {
+            self.tell(host, doc);
+        }
+        self.tell(host, Input::OwnersReady);
+    }
+
+    /// The process is gone. Its peers hear of it, if the host still answers.
+    pub(crate) fn crash(&mut self, host: usize, routes_stay: bool, silent: bool) {
+        self.note(|| format!("crash {host}, routes stay: {routes_stay}, silent: {silent}"));
+        let node = &mut self.nodes[host];
+        node.speaker = None;
+        for (_, pipe) in std::mem::take(&mut node.conns) {
+            self.drop_end(pipe, host, silent);
+        }
+        let node = &mut self.nodes[host];
+        match routes_stay {
+            true => node.fib.values_mut().for_each(|route| route.1 = true),
+            false => node.fib.clear(),
+        }
+    }
+
+    /// A cable breaks. With `carrier` both ends see it.
+    pub(crate) fn cut(&mut self, wire: usize, carrier: bool) {
+        if self.cables[wire].down_since.is_none() {
+            self.note(|| format!("cut {wire}, seen: {carrier}"));
+            self.cables[wire].down_since = Some(self.now);
+            if carrier {
+                self.tell_link(wire, false);
+            }
+        }
+    }
+
+    pub(crate) fn mend(&mut self, wire: usize) {
+        if self.cables[wire].down_since.take().is_some() {
+            self.note(|| format!("mend {wire}"));
+            self.tell_link(wire, true);
+            // What waits in TCP's buffers goes on.
+            let waiting: Vec<(u64, usize)> = self
+                .pipes
+                .iter()
+                .filter(|(_, pipe)| pipe.wire == wire)
+                .flat_map(|(id, pipe)| {
+                    (0..2).filter(|end| !pipe.flying[*end].is_empty()).map(|end| (*id, end))
+                })
+                .collect();
+            for (pipe, from) in waiting {
+                for _ in 0..self.pipes[&pipe].flying[from].len() {
+                    self.later(Duration::from_millis(5), Happens::Arrive { pipe, from });
+                }
+            }
+        }
+    }
+
+    /// One end of a connection forgets it; the other finds out when it sends.
+    pub(crate) fn half_open(&mut self, host: usize) {
+        let n = self.nodes[host].conns.len() as u64;
+        let at = self.dice.roll(n) as usize;
+        let Some((conn, pipe)) = self.nodes[host].conns.iter().nth(at).map(|(c, p)| (*c, *p))
+        else {
+            return;
+        };
+        self.note(|| format!("half-open {host}: {conn}"));
+        self.nodes[host].conns.remove(&conn);
+        self.drop_end(pipe, host, true);
+        self.tell(host, Input::Closed { conn, reason: "test".into() });
+    }
+
+    /// Whether a next hop resolves changes.
+    pub(crate) fn lose_hop(&mut self, host: usize, address: IpAddr, lost: bool) {
+        self.note(|| format!("next hop {address} at {host} lost: {lost}"));
+        match lost {
+            true => self.nodes[host].lost.insert(address),
+            false => self.nodes[host].lost.remove(&address),
+        };
+        self.resolve(host, address);
+    }
+
+    /// Tells the speaker again all that it is wanted to be: nothing must come of it.
+    pub(crate) fn desired_twice_is_once(&mut self, host: usize) {
+        for (owner, doc) in
+            [("file", self.topology.peers_of(host)), ("agent", self.topology.own_of(host))]
+        {
+            let Some(speaker) = &mut self.nodes[host].speaker else { return };
+            let walks = speaker.wake_at().is_some_and(|(at, _)| at <= self.now);
+            speaker.handle(self.now, Input::Desired { owner: owner.into(), doc });
+            if !walks {
+                assert_eq!(speaker.poll(), None, "desired_twice_is_once: host {host}");
+            }
+        }
+        self.drain(host);
+    }
+
+    /// Tells the host's speaker what it originates from now on.
+    pub(crate) fn originate(&mut self, host: usize) {
+        let own: Vec<Prefix> = self.topology.hosts[host].own.keys().copied().collect();
+        self.note(|| format!("{host} originates {own:?}"));
+        let doc = self.topology.own_of(host);
+        self.tell(host, Input::Desired { owner: "agent".into(), doc });
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let event = self.events.peek().map(|Reverse((at, ..))| *at);
+            let wake = self.nodes.iter().enumerate().filter_map(|(host, node)| {
+                Some((node.speaker.as_ref()?.wake_at()?.0.max(self.now), host))
+            });
+            let wake = wake.min();
+            match (event, wake) {
+                (Some(at), _) if at <= end && wake.is_none_or(|(w, _)| at <= w) => {
+                    self.now = at.max(self.now);
+                    if let Some(Reverse((_, _, what))) = self.events.pop() {
+                        self.happen(what);
+                    }
+                }
+                (_, Some((at, host))) if at <= end => {
+                    self.now = at;
+                    if let Some(speaker) = &mut self.nodes[host].speaker {
+                        speaker.tick(at);
+                    }
+                    self.drain(host);
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+        self.no_session_outlives_its_hold_time();
+    }
+
+    pub(crate) fn tell(&mut self, host: usize, input: Input) {
+        if let Some(speaker) = &mut self.nodes[host].speaker {
+            speaker.handle(self.now, input);
+            self.drain(host);
+        }
+    }
+
+    fn drain(&mut self, host: usize) {
+        while let Some(output) = self.nodes[host].speaker.as_mut().and_then(Speaker::poll) {
+            self.output(host, output);
+        }
+    }
+
+    fn output(&mut self, host: usize, output: Output) {
+        match output {
+            Output::Connect { conn, peer, ttl, .. } => {
+                assert_eq!(ttl, 1, "a neighbor is one hop away");
+                self.dial(host, conn, peer.ip());
+            }
+            Output::Adopt { .. } => {}
+            Output::Send { conn, bytes } => self.send(host, conn, bytes),
+            Output::Close { conn } => {
+                if let Some(pipe) = self.nodes[host].conns.remove(&conn) {
+                    self.drop_end(pipe, host, false);
+                }
+            }
+            Output::Best(best) => {
+                let fib = &mut self.nodes[host].fib;
+                let hops: BTreeSet<IpAddr> =
+                    best.paths.iter().map(|path| path.next_hop.address).collect();
+                if hops.is_empty() {
+                    fib.remove(&best.prefix);
+                } else {
+                    fib.insert(best.prefix, (hops, false));
+                }
+                self.forwarding_keeps(host, "a withdrawal");
+            }
+            Output::Track(address) => {
+                assert!(self.nodes[host].tracked.insert(address), "tracked twice: {address}");
+                self.resolve(host, address);
+            }
+            Output::Untrack(address) => {
+                assert!(self.nodes[host].tracked.remove(&address), "not tracked: {address}");
+            }
+            Output::Settled => {
+                self.note(|| format!("{host} settled"));
+                self.nodes[host].settled = true;
+                self.nodes[host].fib.retain(|_, route| !route.1);
+                self.forwarding_keeps(host, "the sweep");
+                if self.sabotage != Some(Sabotage::NoForwardingBit) {
+                    let families = Family::ALL.into_iter().collect();
+                    self.tell(host, Input::KernelSynced { families });
+                }
+            }
+            Output::Happened(event) => self.happened(host, &event),
+        }
+    }
+
+    fn happened(&mut self, host: usize, event: &Event) {
+        self.note(|| format!("{host}: {event:?}"));
+        match event {
+            Event::Session { peer, state: State::Established, .. } => {
+                self.no_stale_without_f_bit(host, peer);
+            }
+            Event::Refused { .. } | Event::Conflict(_) | Event::Malformed { .. } => {
+                panic!("{host}: {event:?}");
+            }
+            Event::Session { .. }
+            | Event::SelectionDeferred { .. }
+            | Event::SelectionBegan { .. } => {}
+        }
+    }
+
+    /// A peer that comes back without having kept its routes has none of them left here.
+    fn no_stale_without_f_bit(&self, host: usize, peer: &IpAddr) {
+        let Some((wire, mine)) = self.wire_to(host, peer) else { return };
+        let other = self.topology.wires[wire].ends[1 - mine].host;
+        let Some(speaker) = self.nodes[host].speaker.as_ref() else { return };
+        let kept = self.nodes[other].preserved || self.nodes[other].settled;
+        if !kept && let Some(snapshot) = speaker.peer(peer) {
+            for (family, counts) in snapshot.families {
+                assert_eq!(counts.received.stale, 0, "no_stale_without_f_bit: {host} {family}");
+            }
+        }
+    }
+
+    fn forwarding_keeps(&self, host: usize, by: &str) {
+        for prefix in &self.guarded[host] {
+            assert!(
+                self.nodes[host].fib.contains_key(prefix),
+                "forwarding_keeps_during_a_graceful_restart: {host} lost {prefix} by {by}"
+            );
+        }
+    }
+
+    fn no_session_outlives_its_hold_time(&self) {
+        let most = Duration::from_secs(HOLD + 1);
+        for (n, wire) in self.topology.wires.iter().enumerate() {
+            let Some(since) = self.cables[n].down_since else { continue };
+            if self.now.since(since) <= most {
+                continue;
+            }
+            for end in 0..2 {
+                let speaker = self.nodes[wire.ends[end].host].speaker.as_ref();
+                let peer = speaker.and_then(|s| s.peer(&wire.address(1 - end)));
+                let state = peer.map(|peer| peer.status.state).unwrap_or_default();
+                assert_ne!(state, State::Established, "no_session_outlives_its_hold_time: {n}");
+            }
+        }
+    }
+
+    fn wire_to(&self, host: usize, peer: &IpAddr) -> Option<(usize, usize)> {
+        self.topology.wires.iter().enumerate().find_map(|(n, wire)| {
+            let mine = wire.end_of(host)?;
+            (wire.address(1 - mine) == *peer).then_some((n, mine))
+        })
+    }
+
+    fn tell_link(&mut self, wire: usize, up: bool) {
+        let name: LinkName = format!("e{wire}").parse().unwrap();
+        for end in 0..2 {
+            let host = self.topology.wires[wire].ends[end].host;
+            let other = self.topology.wires[wire].ends[1 - end];
+            for address in [IpAddr::V4(other.four), IpAddr::V6(other.six)] {
+                self.resolve(host, address);
+            }
+            self.tell(host, Input::Link { name, up });
+        }
+    }
+
+    /// Tells the speaker how a next hop resolves, if it wants to know.
+    fn resolve(&mut self, host: usize, address: IpAddr) {
+        if !self.nodes[host].tracked.contains(&address) {
+            return;
+        }
+        let wire = self.topology.wires.iter().position(|wire| {
+            wire.end_of(host).is_some_and(|mine| {
+                let other = wire.ends[1 - mine];
+                [IpAddr::V4(other.four), IpAddr::V6(other.six)].contains(&address)
+            })
+        });
+        let up = wire.is_some_and(|wire| self.cables[wire].down_since.is_none());
+        let metric = (up && !self.nodes[host].lost.contains(&address)).then_some(0);
+        self.tell(host, Input::NextHop { address, metric });
+    }
+
+    fn later(&mut self, time: Duration, what: Happens) {
+        self.next_event += 1;
+        self.events.push(Reverse((self.now + time, self.next_event, what)));
+    }
+
+    fn latency(&mut self, to: usize) -> Duration {
+        let slow = if self.nodes[to].slow { 200 } else { 0 };
+        Duration::from_millis(1 + self.dice.roll(10) + slow)
+    }
+
+    fn dial(&mut self, host: usize, conn: ConnId, peer: IpAddr) {
+        let (wire, mine) = self.wire_to(host, &peer).expect("a peer is at the other end of a wire");
+        let pipe = self.next_pipe;
+        self.next_pipe += 1;
+        let mut ends = [None, None];
+        ends[mine] = Some(PipeEnd { host, conn });
+        self.pipes.insert(pipe, Pipe { wire, ends, flying: Default::default(), answered: false });
+        self.nodes[host].conns.insert(conn, pipe);
+        let time = self.latency(host);
+        self.later(time, Happens::Dialled { pipe });
+    }
+
+    fn send(&mut self, host: usize, conn: ConnId, bytes: Vec<u8>) {
+        let Some(id) = self.nodes[host].conns.get(&conn).copied() else { return };
+        let transit = self.topology.hosts[host].transit;
+        if !transit {
+            nothing_learned_is_announced_without_transit(&bytes, self.topology.hosts[host].asn);
+        }
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let Some(from) = pipe.ends.iter().position(|e| e.as_ref().is_some_and(|e| e.host == host))
+        else {
+            return;
+        };
+        pipe.flying[from].push_back(bytes.clone());
+        let text = describe(&bytes);
+        self.note(|| format!("{host} sends on {conn}, pipe {id}: {text}"));
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let to = self.topology.wires[pipe.wire].ends[1 - from].host;
+        let time = self.latency(to);
+        self.later(time, Happens::Arrive { pipe: id, from });
+        self.tell_room(id, from);
+    }
+
+    fn tell_room(&mut self, id: u64, end: usize) {
+        let Some(pipe) = self.pipes.get(&id) else { return };
+        let waiting: usize = pipe.flying[end].iter().map(Vec::len).sum();
+        let Some(PipeEnd { host, conn }) = &pipe.ends[end] else { return };
+        let input = Input::Room { conn: *conn, bytes: BUFFER.saturating_sub(waiting) };
+        if let Some(speaker) = &mut self.nodes[*host].speaker {
+            speaker.handle(self.now, input);
+        }
+    }
+
+    /// An end is closed. The other hears of it, unless that is lost.
+    fn drop_end(&mut self, id: u64, host: usize, silent: bool) {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let Some(end) = pipe.ends.iter().position(|e| e.as_ref().is_some_and(|e| e.host == host))
+        else {
+            return;
+        };
+        pipe.ends[end] = None;
+        if pipe.ends[1 - end].is_none() {
+            self.pipes.remove(&id);
+        } else if !silent {
+            // After what was sent before.
+            self.later(Duration::from_millis(300), Happens::Gone { pipe: id, end: 1 - end });
+        }
+    }
+
+    fn happen(&mut self, what: Happens) {
+        match what {
+            Happens::Dialled { pipe } => self.dialled(pipe),
+            Happens::Answered { pipe } => {
+                let Some(found) = self.pipes.get_mut(&pipe) else { return };
+                found.answered = true;
+                let wire = &self.topology.wires[found.wire];
+                for end in 0..2 {
+                    if let Some(PipeEnd { host, conn: conn @ ConnId::Dialled(_) }) =
+                        found.ends[end]
+                    {
+                        let local = wire.address(end);
+                        self.tell_facts(host, pipe);
+                        self.tell(host, Input::Connected { conn, local });
+                        self.tell_room(pipe, end);
+                        return self.drain(host);
+                    }
+                }
+            }
+            Happens::Refused { pipe, .. } => {
+                let Some(found) = self.pipes.remove(&pipe) else { return };
+                for PipeEnd { host, conn } in found.ends.into_iter().flatten() {
+                    self.nodes[host].conns.remove(&conn);
+                    let reason = "no answer".into();
+                    self.tell(host, Input::ConnectFailed { conn, reason });
+                }
+            }
+            Happens::Arrive { pipe, from } => self.arrive(pipe, from),
+            Happens::Gone { pipe, end } => {
+                let Some(found) = self.pipes.get_mut(&pipe) else { return };
+                if self.cables[found.wire].down_since.is_some() {
+                    // The news is lost; TCP tries again.
+                    return self.later(Duration::from_secs(1), Happens::Gone { pipe, end });
+                }
+                let Some(PipeEnd { host, conn }) = found.ends[end].take() else { return };
+                self.pipes.remove(&pipe);
+                if self.nodes[host].conns.remove(&conn).is_some() {
+                    self.tell(host, Input::Closed { conn, reason: "reset".into() });
+                }
+            }
+        }
+    }
+
+    fn dialled(&mut self, id: u64) {
+        let Some(pipe) = self.pipes.get(&id) else { return };
+        let Some(from) = pipe.ends.iter().position(Option::is_some) else { return };
+        let wire = &self.topology.wires[pipe.wire];
+        let to = wire.ends[1 - from].host;
+        let (local, remote) = (wire.address(1 - from), wire.address(from));
+        let refused = Happens::Refused { pipe: id, boot: 0 };
+        if self.cables[pipe.wire].down_since.is_some() {
+            return self.later(DIAL_TIMEOUT, refused);
+        }
+        if self.nodes[to].speaker.is_none() {
+            return self.later(Duration::from_millis(2), refused);
+        }
+        let conn = ConnId::Accepted(id);
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.ends[1 - from] = Some(PipeEnd { host: to, conn });
+        }
+        self.nodes[to].conns.insert(conn, id);
+        self.later(Duration::from_millis(3), Happens::Answered { pipe: id });
+        self.tell_facts(to, id);
+        self.tell(to, Input::Accepted { conn, local, remote });
+        self.tell_room(id, 1 - from);
+        self.drain(to);
+    }
+
+    /// Tells a speaker of the interface that a connection goes over.
+    fn tell_facts(&mut self, host: usize, pipe: u64) {
+        let Some(n) = self.pipes.get(&pipe).map(|pipe| pipe.wire) else { return };
+        let wire = &self.topology.wires[n];
+        let Some(mine) = wire.end_of(host) else { return };
+        let input = Input::LocalAddress {
+            peer: wire.address(1 - mine),
+            link: format!("e{n}").parse().ok(),
+            ipv4: Some(wire.ends[mine].four),
+            ipv6: Some(wire.ends[mine].six),
+        };
+        self.tell(host, input);
+    }
+
+    fn arrive(&mut self, id: u64, from: usize) {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        if self.cables[pipe.wire].down_since.is_some() {
+            return;
+        }
+        if !pipe.answered {
+            return self.later(Duration::from_millis(4), Happens::Arrive { pipe: id, from });
+        }
+        let Some(bytes) = pipe.flying[from].pop_front() else { return };
+        match &pipe.ends[1 - from] {
+            // Nobody there knows the connection: a reset comes back.
+            None => self.later(Duration::from_millis(2), Happens::Gone { pipe: id, end: from }),
+            Some(PipeEnd { host, conn }) => {
+                let (host, conn) = (*host, *conn);
+                let mut rest = &bytes[..];
+                while let Ok(Some(len)) = frame_len(rest, 65535) {
+                    let (frame, after) = rest.split_at(len);
+                    rest = after;
+                    if self.sabotage == Some(Sabotage::NoWithdraw) && withdraws(frame) {
+                        continue;
+                    }
+                    self.tell(host, Input::Frame { conn, bytes: frame.to_vec() });
+                }
+                assert!(rest.is_empty(), "messages are sent whole");
+            }
+        }
+        self.tell_room(id, from);
+        let sender = self.pipes.get(&id).and_then(|pipe| pipe.ends[from].as_ref());
+        if let Some(host) = sender.map(|end| end.host) {
+            self.drain(host);
+        }
+    }
+}
+
+fn describe(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut rest = bytes;
+    while let Ok(Some(len)) = frame_len(rest, 65535) {
+        let (frame, after) = rest.split_at(len);
+        rest = after;
+        match decode(frame, &Options::new(PeerKind::External)) {
+            Ok(Message::Update(u)) => {
+                let gone: Vec<Prefix> = u.withdrawn.iter().flat_map(|n| n.iter()).collect();
+                let new: Vec<Prefix> = u.reach.iter().flat_map(|r| r.nlri.iter()).collect();
+                text += &format!("[+{new:?} -{gone:?} end {:?}]", u.end_of_rib);
+            }
+            Ok(Message::Open(_)) => text += "[open]",
+            Ok(Message::Keepalive) => text += "[keepalive]",
+            other => text += &format!("[{other:?}]"),
+        }
+    }
+    text
+}
+
+fn withdraws(frame: &[u8]) -> bool {
+    match decode(frame, &Options::new(PeerKind::External)) {
+        Ok(Message::Update(update)) => update.withdrawn.iter().any(|nlri| nlri.iter().count() > 0),
+        _ => false,
+    }
+}
+
+fn nothing_learned_is_announced_without_transit(bytes: &[u8], asn: u32) {
+    let options = Options::new(PeerKind::External);
+    let mut rest = bytes;
+    while let Ok(Some(len)) = frame_len(rest, 65535) {
+        let (frame, after) = rest.split_at(len);
+        rest = after;
+        let Ok(Message::Update(update)) = decode(frame, &options) else { continue };
+        for reach in &update.reach {
+            let verdict = update.attributes.decode(&options, reach.next_hop);
+            let bgp_packet::Verdict::Accept(attributes, _) = verdict else { panic!("{verdict:?}") };
+            let own = [bgp_packet::Segment::Sequence(vec![asn])];
+            assert_eq!(
+                attributes.as_path.segments, own,
+                "nothing_learned_is_announced_without_transit"
+            );
+        }
+    }
+}
