@@ -77,15 +77,25 @@ impl Lab {
             cluster.default_cni |= options.default_cni || options.mode == Mode::Lb;
         }
         make_room(&topology.name)?;
-        let parts = crate::parts::ensure(progress)?;
+        // A network alone is made of the machine's own programs.
+        let parts = match &topology.cluster {
+            Some(_) => Some(crate::parts::ensure(progress)?),
+            None => None,
+        };
+        let parts = parts.unwrap_or_default();
         let name = topology.name.clone();
         interrupt::own(&name);
         let result = thread::scope(|scope| {
-            // Nothing of it is needed before the nodes are there.
-            let images = scope.spawn(|| images::ensure(&parts, options.mode, progress));
+            // Nothing of it is needed before the nodes are there, and nothing without a cluster.
+            let images = topology
+                .cluster
+                .is_some()
+                .then(|| scope.spawn(|| images::ensure(&parts, options.mode, progress)));
             let lab = build(options, topology, &parts, progress)?;
-            images.join().map_err(|_| anyhow!("a building thread panicked"))??;
-            finish(&lab, progress)?;
+            if let Some(images) = images {
+                images.join().map_err(|_| anyhow!("a building thread panicked"))??;
+                finish(&lab, progress)?;
+            }
             Ok(lab)
         });
         if result.is_err() && !options.keep {
@@ -208,8 +218,8 @@ fn build(
 
 /// What needs images: the cluster's DNS, and sart.
 fn finish(lab: &Lab, progress: &Progress) -> Result<()> {
-    images::start(lab)?;
     if let Some(cluster) = &lab.world.cluster {
+        images::start(lab)?;
         lab.kubectl_input(&["apply", "-f", "-"], &cluster::dns_objects(cluster))?;
         install::install(lab, lab.world.mode, progress)?;
     }
@@ -254,7 +264,9 @@ fn specs(lab: &mut Lab, topology: &Topology) -> Result<Vec<HostSpec>> {
     }
     let table = hosts_file(lab.hosts());
     for spec in &mut specs {
-        spec.binds.push(cluster::parts_bind(&lab.world.parts));
+        if topology.cluster.is_some() {
+            spec.binds.push(cluster::parts_bind(&lab.world.parts));
+        }
         spec.file("/etc/hosts", 0o644, table.as_str());
         spec.file("/etc/hostname", 0o644, format!("{}\n", spec.name));
     }

@@ -314,7 +314,7 @@ impl Lab {
     pub(crate) fn set_up(&self, host: &Host) -> Result<()> {
         for words in &host.exec {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            self.run(&host.name, &words)?;
+            self.run(&host.name, &words).with_context(|| format!("set up {}", host.name))?;
         }
         Ok(())
     }

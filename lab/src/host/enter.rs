@@ -1,5 +1,6 @@
 //! Running a command inside a host, as a child of this process.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
@@ -43,10 +44,7 @@ pub(crate) fn spawn(
             inner.push(open(namespace)?);
         }
         processes = Some(open(sys::PID)?);
-        command.env_clear().env("PATH", PATH).env("HOME", "/root");
-        if let Some(term) = std::env::var_os("TERM") {
-            command.env("TERM", term);
-        }
+        forget_environment(&mut command);
     }
     command.env(MARK, lab);
     if !init.alive() {
@@ -76,4 +74,39 @@ pub(crate) fn spawn(
         command.spawn().with_context(|| format!("run {program}"))
     });
     starter.join().map_err(|_| anyhow!("the starting thread panicked"))?
+}
+
+/// The command shall see the host's environment and what its caller has set, not this process's.
+fn forget_environment(command: &mut Command) {
+    let set: Vec<OsString> = command.get_envs().map(|(key, _)| key.to_owned()).collect();
+    for (key, _) in std::env::vars_os() {
+        if key != "TERM" && !set.contains(&key) {
+            command.env_remove(&key);
+        }
+    }
+    for (key, value) in [("PATH", PATH), ("HOME", "/root")] {
+        if !set.iter().any(|own| own == key) {
+            command.env(key, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_caller_sets_goes_along() {
+        let mut command = Command::new("x");
+        command.env("FOO", "bar").env("HOME", "/x");
+        forget_environment(&mut command);
+        let value = |key: &str| {
+            let found = command.get_envs().find(|(known, _)| *known == key);
+            found.and_then(|(_, value)| value).map(|value| value.to_string_lossy().into_owned())
+        };
+        assert_eq!(value("FOO").as_deref(), Some("bar"));
+        assert_eq!(value("HOME").as_deref(), Some("/x"));
+        assert_eq!(value("PATH").as_deref(), Some(PATH));
+        assert!(command.get_envs().any(|(key, value)| key == "CARGO" && value.is_none()));
+    }
 }

@@ -148,10 +148,29 @@ fn prepare(group: &Group, ctx: &Ctx) -> Result<()> {
     match group.objects {
         Objects::None => Ok(()),
         Objects::TestBed => {
+            if group.mode == Mode::Lb {
+                ways_back(ctx)?;
+            }
             ctx.apply(manifests::TEST_BED)?;
             ctx.established(ctx.nodes().len() * 2, s(40))
         }
     }
+}
+
+/// In mode `lb` nothing that was learned is installed, so the way back to the client is the
+/// administrator's: static routes over both spines.
+fn ways_back(ctx: &Ctx) -> Result<()> {
+    for (n, node) in (1..).zip(ctx.nodes()) {
+        let (one, other) = (format!("169.254.{n}.1"), format!("169.253.{n}.1"));
+        let mut words = vec!["ip", "route", "add", "192.168.0.0/24"];
+        words.extend(["nexthop", "via", &one, "nexthop", "via", &other]);
+        ctx.lab.run(&node, &words)?;
+        let (one, other) = (format!("fd00:169:254:{n}::1"), format!("fd00:169:253:{n}::1"));
+        let mut words = vec!["ip", "-6", "route", "add", "fd00:192:168::/64"];
+        words.extend(["nexthop", "via", &one, "nexthop", "via", &other]);
+        ctx.lab.run(&node, &words)?;
+    }
+    Ok(())
 }
 
 /// Keeps what the last check needs, and ends the cluster.

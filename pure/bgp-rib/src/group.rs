@@ -347,10 +347,15 @@ impl Group {
         self.shared.push(shared);
     }
 
-    pub(crate) fn shared(&self, place: Place, next_hop: Option<IpAddr>, to: PeerId) -> Option<&Shared> {
-        self.shared.iter().find(|s| {
-            s.place == place && s.next_hop == next_hop && !s.not_for.contains(&to.0)
-        })
+    pub(crate) fn shared(
+        &self,
+        place: Place,
+        next_hop: Option<IpAddr>,
+        to: PeerId,
+    ) -> Option<&Shared> {
+        self.shared
+            .iter()
+            .find(|s| s.place == place && s.next_hop == next_hop && !s.not_for.contains(&to.0))
     }
 
     fn is_listed(&self, out: &Out) -> bool {

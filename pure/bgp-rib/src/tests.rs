@@ -200,7 +200,8 @@ impl Bench {
         assert!(self.rib.groups_agree());
         for (id, heard) in &self.heard {
             for family in Family::ALL {
-                let told: BTreeMap<Prefix, Attributes> = self.rib.adj_rib_out(*id, family).collect();
+                let told: BTreeMap<Prefix, Attributes> =
+                    self.rib.adj_rib_out(*id, family).collect();
                 let has: BTreeMap<Prefix, Attributes> = heard
                     .routes
                     .iter()
@@ -294,11 +295,8 @@ fn inside_the_as_paths_keep_their_next_hop_and_go_one_step_only() {
     let learned = Attributes { local_pref: Some(200), ..attributes(&[], "10.9.9.9") };
     bench.announce(inside, &learned, &["10.2.0.0/24"]);
     bench.settle();
-    let expect = Attributes {
-        med: Some(5),
-        local_pref: Some(100),
-        ..attributes(&[65001], "10.0.0.1")
-    };
+    let expect =
+        Attributes { med: Some(5), local_pref: Some(100), ..attributes(&[65001], "10.0.0.1") };
     assert_eq!(bench.heard[&inside2].routes, BTreeMap::from([(prefix("10.1.0.0/24"), expect)]));
     assert_eq!(bench.why(inside2, "10.2.0.0/24"), "internal-to-internal");
     assert!(bench.heard[&outside].routes.contains_key(&prefix("10.2.0.0/24")));
@@ -314,7 +312,8 @@ fn own_routes_win_are_never_installed_and_go_to_their_groups_only() {
     bench.announce(from, &attributes(&[65001], "10.0.0.1"), &["10.1.0.0/24"]);
     bench.settle();
     assert_eq!(bench.installed.len(), 1);
-    let route = OwnRoute { med: Some(9), groups: racks, communities: vec![community::NO_EXPORT], ..own() };
+    let route =
+        OwnRoute { med: Some(9), groups: racks, communities: vec![community::NO_EXPORT], ..own() };
     bench.rib.originate(&prefix("10.1.0.0/24"), Some(&route));
     bench.settle();
     assert_eq!(bench.installed, BTreeMap::new());
@@ -380,7 +379,10 @@ fn what_cannot_be_used_says_why() {
     assert_eq!(state(&bench, "10.2.0.0/24"), Some(unresolved));
     // Our own address as next hop: as if withdrawn.
     assert_eq!(state(&bench, "10.3.0.0/24"), None);
-    assert_eq!(bench.rib.in_counts(from, Family::Ipv4), InCounts { received: 2, accepted: 1, stale: 0 });
+    assert_eq!(
+        bench.rib.in_counts(from, Family::Ipv4),
+        InCounts { received: 2, accepted: 1, stale: 0 }
+    );
     assert_eq!(bench.why(from, "10.2.0.0/24"), "no-route");
     bench.rib.next_hop(ip("10.0.0.1"), Some(1));
     bench.settle();

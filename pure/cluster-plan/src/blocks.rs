@@ -26,7 +26,7 @@ pub(crate) fn steps(world: &World, index: &Index) -> Steps {
     let mut steps = Steps::default();
     let mut books = Books::of(world, index);
     requests(world, index, &mut books, &mut steps);
-    service_blocks(world, index, &mut books, &mut steps);
+    service_blocks(index, &mut books, &mut steps);
     for (key, block) in world.blocks.iter() {
         upkeep(index, key, block, &mut steps);
     }
@@ -189,7 +189,7 @@ fn block(
 
 /// A service pool without `blockSize` is one block for each CIDR, always; with it, the blocks that
 /// hold an address are there.
-fn service_blocks(world: &World, index: &Index, books: &mut Books<'_>, steps: &mut Steps) {
+fn service_blocks(index: &Index, books: &mut Books<'_>, steps: &mut Steps) {
     let services = index.pools.iter().filter(|(_, entry)| entry.kind == AddressType::Service);
     for (name, entry) in services {
         let (Some(pool), None) = (&entry.pool, &entry.refused) else { continue };
@@ -204,7 +204,6 @@ fn service_blocks(world: &World, index: &Index, books: &mut Books<'_>, steps: &m
             steps.write(Target::cluster(Kind::AddressBlock, &name), Action::Create(body));
         }
     }
-    let _ = world;
 }
 
 /// The indexes of the blocks that a service pool needs.

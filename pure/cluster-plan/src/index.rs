@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use address_pool::AddressSet;
 use cluster_api::world::ObjectKey;
-use cluster_api::{AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, keys};
+use cluster_api::{
+    AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, RouterStatus,
+    SessionState, keys,
+};
 use inet::{Family, Prefix};
 use k8s_openapi::api::core::v1::Service;
 
@@ -31,13 +34,37 @@ pub(crate) struct Index {
     pub(crate) block_intents: BTreeMap<String, BlockIntent>,
     /// Who announces a prefix.
     announcers: BTreeMap<Prefix, BTreeSet<String>>,
-    announced_by: BTreeMap<String, BTreeSet<Prefix>>,
+    announced_by: BTreeMap<String, Announced>,
     peers_of: BTreeMap<String, BTreeSet<ObjectKey>>,
     peer_node: BTreeMap<ObjectKey, String>,
     advertisements_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     advertisement_service: BTreeMap<ObjectKey, ObjectKey>,
     advertisements_for: BTreeMap<Prefix, BTreeSet<ObjectKey>>,
     advertisement_prefix: BTreeMap<ObjectKey, Prefix>,
+}
+
+/// What one node announces, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Announced {
+    prefixes: BTreeSet<Prefix>,
+    sessions: BTreeMap<String, SessionState>,
+    /// Prefix, peer and reason.
+    exceptions: BTreeSet<(Prefix, String, String)>,
+}
+
+impl Announced {
+    fn of(router: &RouterStatus) -> Announced {
+        let sessions = router.peers.iter().map(|peer| (peer.name.clone(), peer.state));
+        let exceptions = router.peers.iter().flat_map(|peer| {
+            let each = peer.not_advertised.iter();
+            each.map(|e| (e.prefix, peer.name.clone(), e.reason.clone()))
+        });
+        Announced {
+            prefixes: router.announcing.iter().copied().collect(),
+            sessions: sessions.collect(),
+            exceptions: exceptions.collect(),
+        }
+    }
 }
 
 /// A block whose creation is under way.
@@ -217,14 +244,24 @@ impl Index {
         self.held.range(range).count() as u64
     }
 
-    /// Follows a NodeBGP; the prefixes whose announcement may be another now.
+    /// Follows a NodeBGP; the prefixes whose announcement is another now.
     pub(crate) fn node_bgp(
         &mut self,
         key: &ObjectKey,
         node: Option<&NodeBGP>,
     ) -> BTreeSet<Prefix> {
+        let router = node.and_then(|node| node.status.as_ref()?.router.as_ref());
         let before = self.announced_by.remove(&key.name).unwrap_or_default();
-        for prefix in &before {
+        let after = router.map(Announced::of).unwrap_or_default();
+        let mut touched: BTreeSet<Prefix> =
+            before.prefixes.symmetric_difference(&after.prefixes).copied().collect();
+        if before.sessions == after.sessions {
+            let exceptions = before.exceptions.symmetric_difference(&after.exceptions);
+            touched.extend(exceptions.map(|(prefix, _, _)| *prefix));
+        } else {
+            touched.extend(before.prefixes.union(&after.prefixes).copied());
+        }
+        for prefix in before.prefixes.difference(&after.prefixes) {
             if let Some(by) = self.announcers.get_mut(prefix) {
                 by.remove(&key.name);
                 if by.is_empty() {
@@ -232,14 +269,10 @@ impl Index {
                 }
             }
         }
-        let router = node.and_then(|node| node.status.as_ref()?.router.as_ref());
-        let after: BTreeSet<Prefix> =
-            router.into_iter().flat_map(|router| router.announcing.iter().copied()).collect();
-        for prefix in &after {
+        for prefix in after.prefixes.difference(&before.prefixes) {
             self.announcers.entry(*prefix).or_default().insert(key.name.clone());
         }
-        let touched = before.union(&after).copied().collect();
-        if !after.is_empty() {
+        if after != Announced::default() {
             self.announced_by.insert(key.name.clone(), after);
         }
         touched

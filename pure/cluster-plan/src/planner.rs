@@ -237,7 +237,19 @@ impl Planner {
             return;
         }
         self.leading = leading;
-        self.outputs.clear();
+        for output in std::mem::take(&mut self.outputs) {
+            // Wanted, but not handed out: it never happened.
+            if let Output::Write(ticket, write) = output {
+                self.flying.remove(&ticket);
+                self.busy.remove(&write.target);
+                task::intent_over(&mut self.index, &write);
+            }
+        }
+        self.busy_tasks.clear();
+        for (task, _) in self.flying.values() {
+            *self.busy_tasks.entry(task.clone()).or_default() += 1;
+        }
+        self.blocked.clear();
         self.ready.clear();
         self.delayed.clear();
         self.due.clear();
@@ -351,7 +363,7 @@ impl Planner {
                 self.back_off(now, &write.target, Duration::from_millis(250), 6);
             }
             Outcome::Later(_) => self.back_off(now, &write.target, Duration::from_millis(500), 6),
-            Outcome::Refused(_) => self.back_off(now, &write.target, Duration::from_secs(5), 6),
+            Outcome::Refused(_) => self.back_off(now, &write.target, Duration::from_secs(5), 4),
         }
         let left = self.busy_tasks.get(&task).copied().unwrap_or(1).saturating_sub(1);
         if left > 0 {

@@ -15,14 +15,18 @@ use crate::suite::wait::{s, wait_for};
 const BEFORE: u64 = 5;
 const AWAY: u64 = 60;
 const AFTER: u64 = 30;
+/// What a DaemonSet's pod needs to start, and more: the plugin's STATUS forgives the agent a minute,
+/// and with it the node turns NotReady and its pods leave their Services, as they should.
+const START: u64 = 4;
 
 const WORKER: &str = "sart-worker";
 const WORKER2: &str = "sart-worker2";
 
-/// Runs probes around `leave`, a minute, and `back`.
+/// Runs probes around `leave`, so many seconds, and `back`.
 fn around(
     ctx: &Ctx,
     load: &Load,
+    away: u64,
     leave: impl FnOnce() -> Result<()>,
     back: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -30,7 +34,7 @@ fn around(
     run_on(BEFORE);
     let left = leave();
     if left.is_ok() {
-        run_on(AWAY);
+        run_on(away);
     }
     let back = back();
     run_on(AFTER);
@@ -45,6 +49,7 @@ pub(super) fn agent(ctx: &mut Ctx) -> Result<()> {
     around(
         ctx,
         &load,
+        AWAY - START,
         || {
             for node in ctx.nodes() {
                 ctx.lab.kill(&node, Some("sartd agent"))?;
@@ -71,6 +76,7 @@ pub(super) fn controller(ctx: &mut Ctx) -> Result<()> {
     around(
         ctx,
         &load,
+        AWAY,
         || {
             for node in ctx.nodes() {
                 if !ctx.lab.processes(&node, "sartd controller")?.is_empty() {
@@ -105,6 +111,7 @@ pub(super) fn leader(ctx: &mut Ctx) -> Result<()> {
     around(
         ctx,
         &load,
+        AWAY,
         || {
             ctx.lab.kill(&pod.node, Some("sartd controller"))?;
             ctx.kubectl(&["cordon", &pod.node])?;
@@ -134,6 +141,7 @@ pub(super) fn api_server(ctx: &mut Ctx) -> Result<()> {
     around(
         ctx,
         &load,
+        AWAY,
         || {
             ctx.lab.kill(&control_plane, Some("kube-apiserver"))?;
             // A real DEL and ADD, without an API server to ask.

@@ -264,8 +264,9 @@ pub(super) fn garbage(ctx: &mut Ctx) -> Result<()> {
         format!("{}\\000\\022\\004", octets(16)),
         octets(4096),
     ] {
-        let script =
-            format!("printf '{header}' | timeout 2 nc -w 1 169.254.2.2 179 >/dev/null 2>&1; true");
+        let script = format!(
+            "printf '{header}' | timeout 2 nc -w 1 -s 9.9.9.9 169.254.2.2 179 >/dev/null 2>&1; true"
+        );
         ctx.lab.run("spine0", &["sh", "-c", &script])?;
     }
     ensure!(pids(ctx)? == before, "a daemon has ended over garbage");

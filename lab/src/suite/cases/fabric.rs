@@ -71,7 +71,8 @@ pub(super) fn bgpd_killed(ctx: &mut Ctx) -> Result<()> {
             }
             ctx.lab.kill(spine, Some("bgpd"))
         },
-        |spine| ctx.lab.run(spine, &["/usr/lib/frr/frrinit.sh", "restart"]).map(drop),
+        // watchfrr finds zebra running and starts what is missing.
+        |spine| ctx.lab.run(spine, &["/usr/lib/frr/frrinit.sh", "start"]).map(drop),
     )
 }
 

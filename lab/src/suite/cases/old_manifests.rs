@@ -17,12 +17,13 @@ pub(super) fn apply_unchanged(ctx: &mut Ctx) -> Result<()> {
     // Strict: a field that is not known any more is an error, not a warning.
     let args = ["apply", "--validate=strict", "-f", "-"];
     ctx.lab.kubectl_input(&args, MANIFESTS)?;
-    ctx.established(ctx.nodes().len() * 2 + 1, s(60)).or_else(|_| {
-        // The peer made by hand has nobody at its other end.
+    wait_for("the spines' sessions are Established", s(60), || {
+        // At the other end of the peer made by hand is nobody.
         let peers = ctx.peers()?;
         let up = peers.values().filter(|state| *state == "Established").count();
-        ensure!(up == ctx.nodes().len() * 2, "{peers:?}");
-        ensure!(peers.contains_key("bgppeer-by-hand"), "{peers:?}");
+        let by_hand = peers.get("bgppeer-by-hand").map(String::as_str);
+        ensure!(up == ctx.nodes().len() * 2 && by_hand.is_some(), "{peers:?}");
+        ensure!(by_hand != Some("Established"), "{peers:?}");
         Ok(())
     })?;
     ctx.ready("test", "app=app-cluster", 2)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::gone;
 use crate::suite::audit::{Range, audit};
-use crate::suite::ctx::{Ctx, list as items, name, text};
+use crate::suite::ctx::{Ctx, name, text};
 use crate::suite::manifests::{POOL, daemon_set, list, namespace, pod};
 use crate::suite::wait::{s, wait_for};
 
@@ -148,6 +148,12 @@ pub(super) fn empty_blocks_go_back(ctx: &mut Ctx) -> Result<()> {
         let of = |b: &&serde_json::Value| text(b, "/spec/poolRef") == "non-default-pod-pool";
         Ok(blocks.iter().filter(of).count())
     };
+    let none = |ctx: &Ctx| -> Result<()> {
+        let left = blocks(ctx)?;
+        ensure!(left == 0, "{left} are left");
+        Ok(())
+    };
+    wait_for("nobody uses the pool", s(120), || none(ctx))?;
     let nodes = ctx.nodes();
     let object = |i: usize, node: &str| {
         pod("default", &format!("single-{i}"), node, &[(POOL, "non-default-pod-pool")])
@@ -161,12 +167,8 @@ pub(super) fn empty_blocks_go_back(ctx: &mut Ctx) -> Result<()> {
     ensure!(there == nodes.len(), "{there} blocks for {} pods", nodes.len());
     audit(ctx, s(20))?;
     ctx.delete(&list(&pods))?;
-    wait_for("the empty blocks are given back", s(120), || {
-        let left = blocks(ctx)?;
-        ensure!(left == 0, "{left} are left");
-        Ok(())
-    })?;
+    wait_for("the empty blocks are given back", s(120), || none(ctx))?;
     let requests = ctx.all("blockrequests")?;
-    ensure!(items(&serde_json::Value::from(requests.clone()), "").is_empty(), "{requests:?}");
+    ensure!(requests.is_empty(), "BlockRequests are left: {requests:?}");
     audit(ctx, s(20))
 }

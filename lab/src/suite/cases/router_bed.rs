@@ -14,6 +14,12 @@ use crate::suite::wait::{s, wait_for};
 
 pub(super) fn services_behind_one_router(ctx: &mut Ctx) -> Result<()> {
     let nodes = ctx.nodes();
+    for (n, node) in (1..).zip(&nodes) {
+        // Mode lb installs nothing that it learns: the way back is the administrator's.
+        let (v4, v6) = (format!("169.254.{n}.1"), format!("fd00:169:254:{n}::1"));
+        ctx.lab.run(node, &["ip", "route", "add", "192.168.0.0/24", "via", &v4])?;
+        ctx.lab.run(node, &["ip", "-6", "route", "add", "fd00:192:168::/64", "via", &v6])?;
+    }
     let restart = json!({"enabled": true, "restartTime": 120});
     // Each node has its own link, so each its own peer: chosen by the node's name.
     let peers: Vec<_> = (1..)

@@ -131,25 +131,23 @@ impl Demand {
     /// something must be tried again.
     async fn ask(&self, asked: &mut BTreeSet<String>) -> bool {
         let needs = self.books.needs();
-        let mut all_done = true;
+        // The controller deletes a request that it has served: until the need is met it is looked
+        // after again.
+        let mut all_done = needs.is_empty();
         let mut wanted = BTreeSet::new();
         for need in &needs {
             let name = request_name(need, &self.node);
             wanted.insert(name.clone());
             let family = Protocol::from(need.of.family);
             let spec = json!({"pool": need.of.pool, "node": self.node, "family": family});
-            let outcome = self.write(&name, Action::Create(json!({"spec": spec}))).await;
-            match outcome {
+            match self.write(&name, Action::Create(json!({"spec": spec}))).await {
                 Outcome::Done(_) => {
                     info!(pool = need.of.pool, family = %need.of.family, "asked for a block");
                     asked.insert(name);
                 }
                 Outcome::Exists => drop(asked.insert(name)),
-                Outcome::Conflict | Outcome::Refused(_) | Outcome::Later(_) => all_done = false,
+                Outcome::Conflict | Outcome::Refused(_) | Outcome::Later(_) => {}
             }
-            // The controller deletes a request that it has served: until the need is met it is
-            // looked after again.
-            all_done = false;
         }
         let unwanted: Vec<String> = asked.difference(&wanted).cloned().collect();
         for name in unwanted {

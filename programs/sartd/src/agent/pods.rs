@@ -38,7 +38,7 @@ struct Objects {
 }
 
 enum Told {
-    Pods(Seen<Pod>),
+    Pods(Box<Seen<Pod>>),
     Namespaces(Seen<Namespace>),
 }
 
@@ -70,11 +70,11 @@ impl Pods {
         let (mut watches, mut changes) = Watches::new(256);
         let fields = Some(format!("spec.nodeName={node}"));
         let mine = Scope { fields, ..Scope::default() };
-        watches.add(Api::all(self.client.clone()), mine, Told::Pods);
+        watches.add(Api::all(self.client.clone()), mine, |seen| Told::Pods(Box::new(seen)));
         watches.add(Api::all(self.client.clone()), Scope::default(), Told::Namespaces);
         while let Some(change) = changes.recv().await {
             match change {
-                Told::Pods(seen) => drop(self.objects().pods.see(seen)),
+                Told::Pods(seen) => drop(self.objects().pods.see(*seen)),
                 Told::Namespaces(seen) => drop(self.objects().namespaces.see(seen)),
             }
             self.told.send_modify(|count| *count += 1);

@@ -35,12 +35,8 @@ fn check(candidates: &[Candidate], steps: &[Step]) {
 
 #[test]
 fn each_step_decides_when_all_before_it_are_equal_even_if_all_after_it_say_otherwise() {
-    let worst_after = Candidate {
-        router_id: 9,
-        cluster_len: 9,
-        address: "10.0.0.9".parse().unwrap(),
-        ..path()
-    };
+    let worst_after =
+        Candidate { router_id: 9, cluster_len: 9, address: "10.0.0.9".parse().unwrap(), ..path() };
     check(&[Candidate { local: true, local_pref: 1, ..path() }, path()], &[Step::Local]);
     check(&[Candidate { local_pref: 101, path_len: 9, ..path() }, path()], &[Step::LocalPref]);
     check(&[Candidate { path_len: 1, origin: 2, ..path() }, path()], &[Step::AsPathLength]);

@@ -464,9 +464,10 @@ impl Rib {
         let (world, families) = self.parts();
         let rib = &mut families[at(family)];
         let Some(idx) = rib.table.find(keyed, prefix) else { return };
-        let old = rib.table.get(idx).and_then(|entry| {
-            entry.paths().iter().find(|path| path.peer == id).copied()
-        });
+        let old = rib
+            .table
+            .get(idx)
+            .and_then(|entry| entry.paths().iter().find(|path| path.peer == id).copied());
         let Some(old) = old else { return };
         rib.alter(&world, idx, false, |entry| entry.take(|path| path.peer == id));
         rib.paths -= 1;

@@ -116,11 +116,8 @@ fn fill_from(
     if !member.leftovers.is_empty() {
         let from = member.leftovers.len().saturating_sub(PREFIXES);
         let messages = pack_withdrawn(member.leftovers.drain(from..), &options);
-        let fill = Fill::Bytes {
-            updates: messages.len() as u64,
-            refreshes: 0,
-            bytes: messages.concat(),
-        };
+        let fill =
+            Fill::Bytes { updates: messages.len() as u64, refreshes: 0, bytes: messages.concat() };
         return (fill, Vec::new());
     }
     member.turn = !member.turn;
@@ -130,7 +127,8 @@ fn fill_from(
         (Some(cursor), None) => Place::Walk(cursor),
         (None, None) => return nothing,
     };
-    let (mut bytes, mut updates, then) = chunk(world, rib, group, id, next_hop, place, first_change);
+    let (mut bytes, mut updates, then) =
+        chunk(world, rib, group, id, next_hop, place, first_change);
     let mut refreshes = 0;
     let mut gone = Vec::new();
     match then {
@@ -251,7 +249,7 @@ impl Says<'_> {
             }
             None => {}
         }
-        if held != NOBODY && held != self.me && false {
+        if held != NOBODY && held != self.me {
             chunk.withdraw.push(entry.prefix);
         }
     }

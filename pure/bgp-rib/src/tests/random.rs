@@ -90,7 +90,10 @@ fn history(seed: u64) {
             }
             9 if up => {
                 // The options of a session never change.
-                let facts = SessionFacts { options: bench.heard[&id].options.unwrap(), ..facts(n, &mut dice) };
+                let facts = SessionFacts {
+                    options: bench.heard[&id].options.unwrap(),
+                    ..facts(n, &mut dice)
+                };
                 bench.rib.session_changed(id, facts);
             }
             10 => match dice.roll(8) {

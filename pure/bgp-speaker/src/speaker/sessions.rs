@@ -71,8 +71,7 @@ impl Speaker {
 
     /// Does what a session wants done.
     pub(super) fn run(&mut self, address: IpAddr) {
-        while let Some(effect) = self.peers.get_mut(&address).and_then(|peer| peer.session.poll())
-        {
+        while let Some(effect) = self.peers.get_mut(&address).and_then(|peer| peer.session.poll()) {
             self.effect(address, effect);
         }
         if let Some(peer) = self.peers.get_mut(&address) {

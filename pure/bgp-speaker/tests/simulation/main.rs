@@ -248,7 +248,6 @@ fn memory_returns(net: &mut Net) {
 
 #[test]
 fn every_seed_ends_well() {
-    std::panic::set_hook(Box::new(|_| {}));
     let threads = 2;
     let failed: Vec<String> = std::thread::scope(|scope| {
         let part = |n| {

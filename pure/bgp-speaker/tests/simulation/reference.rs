@@ -60,12 +60,7 @@ fn choose(
 ) -> Option<Chosen> {
     let me = &topology.hosts[host];
     if let Some(origin) = me.own.get(prefix) {
-        return Some(Chosen {
-            path: vec![],
-            origin: *origin,
-            wire: None,
-            all: BTreeSet::new(),
-        });
+        return Some(Chosen { path: vec![], origin: *origin, wire: None, all: BTreeSet::new() });
     }
     let mut offers = Vec::new();
     for (n, wire) in topology.wires.iter().enumerate() {

@@ -112,6 +112,12 @@ impl Topology {
                 topology.hosts[host].own.insert("10.99.0.0/24".parse().unwrap(), origin);
             }
         }
+        // More than fits into one message, now and then.
+        if dice.once_in(30) {
+            let many = (0..700u32).map(|n| format!("100.64.{}.{}/32", n / 256, n % 256));
+            let many = many.map(|text| (text.parse().unwrap(), Origin::Igp));
+            topology.hosts[0].own.extend(many);
+        }
         for (a, b) in pairs {
             // Sometimes two cables between the same two.
             for _ in 0..1 + u64::from(dice.once_in(6)) {

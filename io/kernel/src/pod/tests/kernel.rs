@@ -7,14 +7,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Command;
 use std::time::Duration;
 
+use inet::Prefix;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::route::{RouteMessage, RouteScope, RouteType};
+use route_table::{Action, Change, KernelTarget};
 
 use crate::netns;
 use crate::pod::attach::find;
 use crate::pod::rtnl::Rtnl;
 use crate::pod::*;
+use crate::routes::{Owner, RouteWriter};
 
 const INSIDE: &str = "SART_TEST_INSIDE_NAMESPACE";
 const UNSHARE: [&str; 3] = ["--user", "--map-root-user", "--net"];
@@ -151,26 +153,20 @@ fn pods_reach_each_other_and_the_node_with_their_own_addresses() {
 #[test]
 fn a_pods_route_wins_over_its_blocks() {
     isolated("a_pods_route_wins_over_its_blocks", || {
-        let mut host = node();
+        let _host = node();
         let record = record("a", &["10.1.0.0", "fd00::1"]);
-        let mut blocks = |change: fn(RouteMessage) -> RouteNetlinkMessage, flags: u16| {
-            for address in &record.addresses {
-                let RouteNetlinkMessage::NewRoute(mut route) =
-                    message::host_route(1, *address, crate::routes::Owner::BLOCKS)
-                else {
-                    unreachable!()
-                };
-                route.header.kind = RouteType::Unreachable;
-                route.header.scope = RouteScope::Universe;
-                host.change(change(route), flags).unwrap();
-            }
+        let mut blocks = RouteWriter::open(Owner::BLOCKS, &[]).unwrap();
+        let mut apply = |action: Action| {
+            let change = |a: &IpAddr| Change { prefix: Prefix::host(*a), action: action.clone() };
+            let changes: Vec<Change> = record.addresses.iter().map(change).collect();
+            assert_eq!(blocks.apply(&changes), [Ok(()), Ok(())]);
         };
         let pod = netns::create().unwrap();
-        blocks(RouteNetlinkMessage::NewRoute, NLM_F_CREATE);
+        apply(Action::Replace(KernelTarget::Unreachable));
         attach(pod.as_fd(), &record, 1500).unwrap();
         check(pod.as_fd(), &record).unwrap();
         // Neither has taken the other's place.
-        blocks(RouteNetlinkMessage::DelRoute, 0);
+        apply(Action::Delete);
         check(pod.as_fd(), &record).unwrap();
     });
 }

@@ -1,0 +1,1 @@
+//! Chance decides what users do and what goes wrong.

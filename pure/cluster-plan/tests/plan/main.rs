@@ -1,0 +1,7 @@
+//! The planner against an API server: scenarios by hand, and thousands by chance.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod chance;
+mod cluster;
+mod scenarios;
