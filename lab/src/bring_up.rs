@@ -381,7 +381,8 @@ fn start_cluster(lab: &Lab, progress: &Progress) -> Result<()> {
     each(lab.hosts(), |host| {
         host.late.iter().try_for_each(|s| lab.service(&host.name, s.clone()))
     })?;
-    wait(Duration::from_secs(20), || nodes_registered(lab)).map_err(|e| {
+    // Long, since sart may be compiled beside; what has failed is seen at once.
+    wait(Duration::from_secs(60), || nodes_registered(lab)).map_err(|e| {
         let logs = cluster.nodes.iter().map(|node| tail(lab, &node.name, "kubelet"));
         e.context(format!(
             "not every kubelet has registered its node\n{}",
@@ -403,16 +404,25 @@ fn api_answers(lab: &Lab, control_plane: &str) -> Result<bool> {
     curl.args(["-sk", "--max-time", "2", "-o", "/dev/null", "-w", "%{http_code}"]);
     curl.arg("https://localhost:6443/readyz").stdin(Stdio::null()).stdout(Stdio::piped());
     let output = lab.spawn_network(control_plane, curl)?.wait_with_output()?;
-    if let Some(program) = lab.programs(control_plane)?.iter().find(|p| p.ended.is_some()) {
-        bail!("{} has ended\n{}", program.name, tail(lab, control_plane, &program.name));
-    }
+    all_run(lab, control_plane)?;
     Ok(output.stdout == b"200")
 }
 
+/// An error with the last words of a program that has ended.
+fn all_run(lab: &Lab, host: &str) -> Result<()> {
+    match lab.programs(host)?.iter().find(|program| program.ended.is_some()) {
+        Some(program) => {
+            bail!("{} has ended\n{}", program.name, tail(lab, host, &program.name))
+        }
+        None => Ok(()),
+    }
+}
+
 fn nodes_registered(lab: &Lab) -> Result<bool> {
-    let wanted = lab.world.cluster.as_ref().map_or(0, |cluster| cluster.nodes.len());
+    let nodes = lab.world.cluster.as_ref().map_or(&[][..], |cluster| &cluster.nodes);
+    nodes.iter().try_for_each(|node| all_run(lab, &node.name))?;
     let output = lab.kubectl_output(&["get", "nodes", "-o", "name"], None)?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().count() == wanted)
+    Ok(String::from_utf8_lossy(&output.stdout).lines().count() == nodes.len())
 }
 
 /// The last lines of a program's log, under its name.

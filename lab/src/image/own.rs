@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::build::build;
 use super::closure;
@@ -30,12 +30,12 @@ pub(crate) fn sart(root: &Path, store: &Store, portmap: Option<&Path>) -> Result
     let context = fresh(root, "sart")?;
     for name in ["sartd", "sart", "sart-cni"] {
         let program = programs.get(name).with_context(|| format!("cargo built no {name}"))?;
-        closure::copy(program, &context.join(name))?;
+        closure::copy(program, &context.dir.join(name))?;
     }
     if let Some(portmap) = portmap {
-        closure::copy(portmap, &context.join("portmap"))?;
+        closure::copy(portmap, &context.dir.join("portmap"))?;
     }
-    from_file(store, &root.join("deploy/Containerfile"), &context, "sart")
+    from_file(store, &root.join("deploy/Containerfile"), &context.dir, "sart")
 }
 
 /// Builds the image `test-server`: our HTTP server and a shell with network tools.
@@ -43,8 +43,8 @@ pub(crate) fn test_server(root: &Path, store: &Store) -> Result<()> {
     let programs = cargo_static(root, &["test-server"], "plugin")?;
     let program = programs.get("test-server").context("cargo built no test-server")?;
     let context = fresh(root, "test-server")?;
-    closure::copy(program, &context.join("test-server"))?;
-    let tree = context.join("root");
+    closure::copy(program, &context.dir.join("test-server"))?;
+    let tree = context.dir.join("root");
     closure::programs(&tree, TOOLS)?;
     // A real shell: busybox's runs its own applets before those on PATH.
     closure::programs(&tree, &["dash"])?;
@@ -53,7 +53,7 @@ pub(crate) fn test_server(root: &Path, store: &Store) -> Result<()> {
     closure::busybox(&tree)?;
     fs::create_dir_all(tree.join("tmp"))?;
     let file = root.join("lab/test-server/Containerfile");
-    from_file(store, &file, &context, "test-server")
+    from_file(store, &file, &context.dir, "test-server")
 }
 
 /// Makes the image `coredns` of a static program.
@@ -68,8 +68,8 @@ pub(crate) fn pause(root: &Path, store: &Store, program: &Path) -> Result<()> {
 
 fn single(root: &Path, store: &Store, name: &str, program: &Path, text: &str) -> Result<()> {
     let context = fresh(root, name)?;
-    closure::copy(program, &context.join(name))?;
-    build(store, text, &context, &name.parse::<Name>()?)
+    closure::copy(program, &context.dir.join(name))?;
+    build(store, text, &context.dir, &name.parse::<Name>()?)
 }
 
 fn from_file(store: &Store, file: &Path, context: &Path, name: &str) -> Result<()> {
@@ -77,16 +77,27 @@ fn from_file(store: &Store, file: &Path, context: &Path, name: &str) -> Result<(
     build(store, &text, context, &name.parse::<Name>()?).with_context(|| file.display().to_string())
 }
 
+/// An image's context, emptied, and ours alone until it is dropped.
+struct Context {
+    dir: PathBuf,
+    /// Two labs may come up at once.
+    _lock: fs::File,
+}
+
 /// Where an image's context lies: `docker build -f deploy/Containerfile target/image/sart`.
-fn fresh(root: &Path, name: &str) -> Result<PathBuf> {
-    let context = target(root).join("image").join(name);
+fn fresh(root: &Path, name: &str) -> Result<Context> {
+    let all = target(root).join("image");
+    fs::create_dir_all(&all).with_context(|| format!("make {}", all.display()))?;
+    let lock = fs::File::create(all.join(format!(".{name}.lock")))?;
+    lock.lock().context("lock the image's context")?;
+    let context = all.join(name);
     match fs::remove_dir_all(&context) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("empty {}", context.display()));
         }
         _ => fs::create_dir_all(&context)?,
     }
-    Ok(context)
+    Ok(Context { dir: context, _lock: lock })
 }
 
 fn target(root: &Path) -> PathBuf {

@@ -23,7 +23,7 @@ pub(crate) fn run(
     tally: &mut Tally,
 ) -> Result<()> {
     let commands: [(&str, &[&str]); 2] = [
-        ("fmt", &["fmt", "--all", "--check"]),
+        ("fmt", &["fmt", "--all", "--", "--check", "--color=never"]),
         ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ];
     for (name, args) in commands.into_iter().filter(|(name, _)| wanted.contains(name)) {
@@ -129,6 +129,7 @@ fn deny(root: &Path, logs: &Path) -> Ending {
 /// Runs a command with all its output in a file; an error carries the end of it.
 fn logged(command: &mut Command, log: &PathBuf) -> Result<()> {
     let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    command.env("CARGO_TERM_COLOR", "never");
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let status = command.status().context("start cargo")?;
     if status.success() {

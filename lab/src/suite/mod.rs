@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::bring_up::Mode;
+use crate::net::SWITCH;
 use crate::places;
 use crate::progress::Progress;
+use crate::world::Lab;
 use crate::{images, packages, parts, sys};
 
 mod audit;
@@ -65,6 +67,13 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         packages::ensure(args.install)?;
         if !sys::is_root() {
             bail!("the cluster's tests need root");
+        }
+        // Said now, not after the stages before.
+        for (group, _) in &wanted {
+            let lab = Lab::open(Some(group.topology));
+            if lab.is_ok_and(|lab| lab.init(SWITCH).is_ok()) {
+                bail!("lab {} is up; end it with: cargo lab down", group.topology);
+            }
         }
     }
     let stages: Vec<&str> = checks::STAGES

@@ -138,8 +138,7 @@ async fn edit(common: &Common, edits: impl IntoIterator<Item = Edit>) -> Result<
     for edit in edits {
         let reply = router.edit(edit).await?;
         if !reply.accepted {
-            let problems: Vec<_> =
-                reply.problems.iter().map(|p| format!("{} ({})", p.message, p.reason)).collect();
+            let problems: Vec<_> = reply.problems.iter().map(|p| p.message.clone()).collect();
             return Err(Failure::Refused(problems.join("; ")));
         }
         output::answer(common.format(), &reply, text::applied)?;

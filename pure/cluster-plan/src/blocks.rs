@@ -37,17 +37,19 @@ pub(crate) fn steps(world: &World, index: &Index) -> Steps {
 /// Which blocks are cut.
 struct Books<'a> {
     world: &'a World,
+    index: &'a Index,
     /// Per pool the indexes in use, those of creations under way among them.
     used: BTreeMap<String, BTreeSet<u64>>,
     /// Blocks that lie where another pool is now.
-    strangers: Vec<(String, Prefix)>,
+    strangers: Vec<Prefix>,
     names: BTreeSet<String>,
 }
 
 impl Books<'_> {
-    fn of<'a>(world: &'a World, index: &Index) -> Books<'a> {
+    fn of<'a>(world: &'a World, index: &'a Index) -> Books<'a> {
         let mut books = Books {
             world,
+            index,
             used: BTreeMap::new(),
             strangers: Vec::new(),
             names: index.block_intents.keys().cloned().collect(),
@@ -60,34 +62,37 @@ impl Books<'_> {
                 Some(at) => {
                     books.used.entry(pool).or_default().insert(at);
                 }
-                None => books.strangers.push((pool, cidr)),
+                None => books.strangers.push(cidr),
             }
         }
         for (name, entry) in index.pools.iter().filter(|(_, entry)| entry.refused.is_some()) {
             // A refused pool keeps the blocks that it has.
             let cut = books.used.get(name).into_iter().flatten();
-            let cidrs = cut.filter_map(|at| entry.pool.as_ref()?.block(*at));
-            let strangers: Vec<_> = cidrs.map(|cidr| (name.clone(), cidr)).collect();
-            books.strangers.extend(strangers);
+            books.strangers.extend(cut.filter_map(|at| entry.pool.as_ref()?.block(*at)));
         }
         books
     }
 
     /// The lowest free block of a pool, which then is in use.
     fn take(&mut self, pool: &Pool, family: Option<Family>) -> Option<(u64, Prefix)> {
-        let used = self.used.entry(pool.name().to_owned()).or_default();
         loop {
+            let used = self.used.entry(pool.name().to_owned()).or_default();
             let at = match family {
                 Some(family) => pool.lowest_free_of(family, used),
                 None => pool.lowest_free(used),
             }?;
             used.insert(at);
             let cidr = pool.block(at)?;
-            let meets = |(_, other): &(String, Prefix)| other.overlaps(&cidr);
-            if !self.strangers.iter().any(meets) {
+            // Addresses that Services hold are theirs, whatever the pools say now.
+            if !self.meets_another(&cidr) && self.index.held_in(&cidr) == 0 {
                 return Some((at, cidr));
             }
         }
+    }
+
+    /// Whether a block of another pool lies there: left by a pool that is gone or refused.
+    fn meets_another(&self, cidr: &Prefix) -> bool {
+        self.strangers.iter().any(|other| other.overlaps(cidr))
     }
 
     /// A name for a new block that neither exists nor is about to.
@@ -198,7 +203,9 @@ fn service_blocks(index: &Index, books: &mut Books<'_>, steps: &mut Steps) {
             if !used.insert(at) {
                 continue;
             }
-            let Some(cidr) = pool.block(at) else { continue };
+            let Some(cidr) = pool.block(at).filter(|cidr| !books.meets_another(cidr)) else {
+                continue;
+            };
             let name = books.name(pool, at, cidr);
             let body = block(pool.name(), cidr, AddressType::Service, entry.auto, None);
             steps.write(Target::cluster(Kind::AddressBlock, &name), Action::Create(body));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use address_pool::AddressSet;
 use cluster_api::world::ObjectKey;
 use cluster_api::{
-    AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, RouterStatus,
+    AddressBlock, AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, RouterStatus,
     SessionState, keys,
 };
 use inet::{Family, Prefix};
@@ -30,6 +30,9 @@ pub(crate) struct Index {
     shown_by: BTreeMap<ObjectKey, Vec<IpAddr>>,
     /// Books of each CIDR of a service pool: what is held or shown is used.
     books: BTreeMap<Prefix, AddressSet>,
+    /// Blocks of pods by their first address; blocks never overlap.
+    pod_blocks: BTreeMap<IpAddr, (Prefix, ObjectKey)>,
+    pod_block: BTreeMap<ObjectKey, IpAddr>,
     /// Blocks whose creation is under way, by name.
     pub(crate) block_intents: BTreeMap<String, BlockIntent>,
     /// Who announces a prefix.
@@ -86,6 +89,9 @@ impl Index {
         }
         for (key, service) in world.services.iter() {
             index.service(key, Some(service));
+        }
+        for (key, block) in world.blocks.iter() {
+            index.block(key, Some(block));
         }
         for (key, node) in world.node_bgps.iter() {
             index.node_bgp(key, Some(node));
@@ -172,25 +178,47 @@ impl Index {
         self.settle(address);
     }
 
-    /// Follows a Service: the addresses in its status are not given to others.
-    pub(crate) fn service(&mut self, key: &ObjectKey, service: Option<&Service>) {
-        for address in self.shown_by.remove(key).unwrap_or_default() {
-            if let Some(by) = self.shown.get_mut(&address) {
+    /// Follows a block: an address of a pods' block is no Service's, whatever the pools say now.
+    pub(crate) fn block(&mut self, key: &ObjectKey, block: Option<&AddressBlock>) {
+        if let Some(first) = self.pod_block.remove(key) {
+            self.pod_blocks.remove(&first);
+        }
+        if let Some(block) = block.filter(|block| block.spec.node_ref.is_some()) {
+            let first = block.spec.cidr.address();
+            self.pod_block.insert(key.clone(), first);
+            self.pod_blocks.insert(first, (block.spec.cidr, key.clone()));
+        }
+    }
+
+    /// The pods' block that an address lies in.
+    pub(crate) fn pod_block_of(&self, address: &IpAddr) -> Option<&ObjectKey> {
+        let (_, (cidr, key)) = self.pod_blocks.range(..=*address).next_back()?;
+        cidr.contains(address).then_some(key)
+    }
+
+    /// Follows a Service: the addresses in its status are not given to others. True if one is
+    /// not shown any more.
+    pub(crate) fn service(&mut self, key: &ObjectKey, service: Option<&Service>) -> bool {
+        let before = self.shown_by.remove(key).unwrap_or_default();
+        for address in &before {
+            if let Some(by) = self.shown.get_mut(address) {
                 by.remove(key);
                 if by.is_empty() {
-                    self.shown.remove(&address);
+                    self.shown.remove(address);
                 }
             }
-            self.settle(address);
+            self.settle(*address);
         }
         let addresses = service.map(shown_addresses).unwrap_or_default();
         for address in &addresses {
             self.shown.entry(*address).or_default().insert(key.clone());
             self.settle(*address);
         }
+        let lost = before.iter().any(|address| !addresses.contains(address));
         if !addresses.is_empty() {
             self.shown_by.insert(key.clone(), addresses);
         }
+        lost
     }
 
     /// Puts the books right about one address.

@@ -444,6 +444,7 @@ impl Planner {
                     self.mark(now, Task::Pool(key.name));
                 }
                 Kind::AddressBlock => {
+                    self.index.block(&key, self.world.blocks.get(&key));
                     self.mark(now, Task::Blocks);
                     if self.world.pools.named(&key.name).is_some() {
                         self.mark(now, Task::Pools);
@@ -488,7 +489,9 @@ impl Planner {
                     self.mark(now, Task::Advertisement(key));
                 }
                 Kind::Service => {
-                    self.index.service(&key, self.world.services.get(&key));
+                    if self.index.service(&key, self.world.services.get(&key)) {
+                        self.mark_waiting(now);
+                    }
                     self.mark(now, Task::Service(key));
                 }
                 Kind::Node => {

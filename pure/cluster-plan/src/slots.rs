@@ -74,7 +74,7 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
             }
             let fits = |(address, pool): &&(IpAddr, String)| {
                 Family::of(address) == slot.family
-                    && (!strict || slot.pool == Some(pool.as_str()))
+                    && (!strict || slot.pool == Some(pool.as_str()) || lies_in(slot, address))
                     && !is_chosen(&taken, address)
             };
             let kept = held.iter().find(fits).map(|(address, _)| *address);
@@ -110,14 +110,20 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
     choice
 }
 
+/// Whether an address lies in a slot's pool, whatever pool it was once taken from.
+fn lies_in(slot: &Slot<'_>, address: &IpAddr) -> bool {
+    slot.open.is_some_and(|pool| pool.contains(address))
+}
+
 fn is_chosen(taken: &[Option<Chosen>], address: &IpAddr) -> bool {
     taken.iter().flatten().any(|chosen| chosen.address == *address)
 }
 
-/// Who else holds or shows an address.
+/// What else holds or shows an address: a Service, or a block of pods.
 fn other_holder<'a>(index: &'a Index, key: &ObjectKey, address: &IpAddr) -> Option<&'a ObjectKey> {
     let holder = index.holder(address).filter(|holder| *holder != key);
-    holder.or_else(|| index.shown_by_another(address, key))
+    let shown = || index.shown_by_another(address, key);
+    holder.or_else(shown).or_else(|| index.pod_block_of(address))
 }
 
 /// The families that a Service asks for, the first one first.

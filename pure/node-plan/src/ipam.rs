@@ -14,7 +14,7 @@ use address_pool::{AddressSet, BlockSize, Pool};
 use inet::{Family, Prefix, Timestamp};
 
 pub use crate::pools::Choice as PoolChoice;
-pub use water::{GRACE, Need, Urgency};
+pub use water::{AGAIN, GRACE, Need, Urgency};
 
 /// Who holds addresses: one interface of one container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +148,8 @@ struct Block {
     since: Since,
     /// Being given back: nothing is taken from it any more.
     leaving: bool,
+    /// Not given back before.
+    not_before: Timestamp,
 }
 
 /// Since when a block is as empty as it is.
@@ -310,14 +312,6 @@ impl NodeIpam {
             .map(|(holder, a)| (holder, a.address))
     }
 
-    /// The pool of a block by what its addresses' records say: for an agent that starts without the
-    /// API server and finds only the block's route.
-    pub fn pool_by_records(&self, block: &Prefix) -> Option<&str> {
-        let all = self.held.values().flatten();
-        let mut inside = all.filter(|a| !a.pool.is_empty() && block.contains(&a.address));
-        inside.next().map(|a| a.pool.as_str())
-    }
-
     fn arrived(&self, now: Timestamp, block: &NodeBlock) -> Block {
         let mut addresses = AddressSet::new(block.prefix);
         for assigned in self.held.values().flatten() {
@@ -325,7 +319,7 @@ impl NodeIpam {
             let _ = addresses.claim(assigned.address);
         }
         let since = if addresses.is_empty() { Since::Arrived(now) } else { Since::Used };
-        Block { pool: block.pool.clone(), addresses, since, leaving: false }
+        Block { pool: block.pool.clone(), addresses, since, leaving: false, not_before: now }
     }
 
     fn mark_used(&mut self, address: &IpAddr) {

@@ -1,4 +1,3 @@
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -11,7 +10,7 @@ use super::record::{self, HostLink, Record, host_name};
 use super::rtnl::Rtnl;
 use super::{Doing as _, PodError, ROUTES, check, gateway_for};
 use crate::netns;
-use crate::sysctl::{self, SysctlError};
+use crate::sysctl;
 
 /// A pod's link as it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +56,9 @@ pub fn attach(namespace: BorrowedFd<'_>, record: &Record, mtu: u32) -> Result<At
         }
         delete(&mut host, &link)?;
     }
+    for gateway in &attached.gateways {
+        forward(Family::of(gateway))?;
+    }
     create(&mut host, namespace, &attached)?;
     let made = configure(&mut host, namespace, record, &attached, &alias);
     if made.is_err() {
@@ -64,16 +66,6 @@ pub fn attach(namespace: BorrowedFd<'_>, record: &Record, mtu: u32) -> Result<At
         let _ = find_ours(&mut host, record).map(|link| link.map(|l| delete(&mut host, &l)));
     }
     made.map(|()| attached)
-}
-
-/// Lets the node forward packets of a family, as every node with pods must.
-pub fn forward(family: Family) -> Result<(), PodError> {
-    let key = match family {
-        Family::Ipv4 => "net/ipv4/ip_forward",
-        Family::Ipv6 => "net/ipv6/conf/all/forwarding",
-    };
-    sysctl::write(key, "1")?;
-    Ok(())
 }
 
 /// Removes a container's link: true if there was one. The other end and all routes go with it;
@@ -98,9 +90,7 @@ pub fn detach(container_id: &str, ifname: &str) -> Result<bool, PodError> {
 pub fn list() -> Result<Vec<HostLink>, PodError> {
     let mut host = open()?;
     let request = message::get_links(Some(InfoKind::Veth));
-    let links = host
-        .dump(request)
-        .doing(|| "listing the node's links".into())?;
+    let links = host.dump(request).doing(|| "listing the node's links".into())?;
     let ours = links
         .iter()
         .filter_map(LinkState::of)
@@ -137,10 +127,9 @@ pub(super) fn find(rtnl: &mut Rtnl, name: &str) -> Result<Option<LinkState>, Pod
     match rtnl.get(message::get_link(name)) {
         Ok(answer) => Ok(answer.as_ref().and_then(LinkState::of)),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
-        Err(source) => Err(PodError::Kernel {
-            what: format!("looking for the link {name}"),
-            source,
-        }),
+        Err(source) => {
+            Err(PodError::Kernel { what: format!("looking for the link {name}"), source })
+        }
     }
 }
 
@@ -166,11 +155,7 @@ fn find_ours(host: &mut Rtnl, record: &Record) -> Result<Option<LinkState>, PodE
         Some(Some(found)) => !found.is_of(&record.container_id, &record.ifname),
         Some(None) => true,
     };
-    if other {
-        Err(PodError::LinkTaken(link.name))
-    } else {
-        Ok(Some(link))
-    }
+    if other { Err(PodError::LinkTaken(link.name)) } else { Ok(Some(link)) }
 }
 
 fn delete(host: &mut Rtnl, link: &LinkState) -> Result<(), PodError> {
@@ -188,16 +173,8 @@ fn describe(record: &Record, mtu: u32) -> Attached {
     gateways.sort();
     gateways.dedup();
     Attached {
-        host: End {
-            name: name.as_str().to_owned(),
-            hardware: host,
-            mtu,
-        },
-        pod: End {
-            name: record.ifname.clone(),
-            hardware: pod,
-            mtu,
-        },
+        host: End { name: name.as_str().to_owned(), hardware: host, mtu },
+        pod: End { name: record.ifname.clone(), hardware: pod, mtu },
         gateways,
     }
 }
@@ -205,11 +182,7 @@ fn describe(record: &Record, mtu: u32) -> Attached {
 fn create(
     host: &mut Rtnl,
     namespace: BorrowedFd<'_>,
-    Attached {
-        host: near,
-        pod: far,
-        ..
-    }: &Attached,
+    Attached { host: near, pod: far, .. }: &Attached,
 ) -> Result<(), PodError> {
     let request = message::new_veth(
         (&near.name, near.hardware),
@@ -236,9 +209,10 @@ fn configure(
     let near = &attached.host;
     let link = find(host, &near.name)?
         .ok_or_else(|| PodError::Wrong(format!("the link {} went away", near.name)))?;
-    prepare_host_link(&near.name)?;
-    host.change(message::set_up(link.index), 0)
-        .doing(|| format!("setting {} up", near.name))?;
+    for gateway in &attached.gateways {
+        prepare_host_link(&near.name, Family::of(gateway))?;
+    }
+    host.change(message::set_up(link.index), 0).doing(|| format!("setting {} up", near.name))?;
 
     netns::within(namespace, || configure_pod(record, attached))
         .doing(|| "entering the pod's namespace".into())??;
@@ -265,39 +239,41 @@ fn configure_pod(record: &Record, attached: &Attached) -> Result<(), PodError> {
     let mut pod = open()?;
     let link = find(&mut pod, name)?
         .ok_or_else(|| PodError::Wrong(format!("the pod's {name} went away")))?;
-    pod.change(message::set_up(link.index), 0)
-        .doing(|| format!("setting the pod's {name} up"))?;
+    pod.change(message::set_up(link.index), 0).doing(|| format!("setting the pod's {name} up"))?;
     for address in &record.addresses {
-        pod.change(
-            message::new_address(link.index, *address),
-            NLM_F_CREATE | NLM_F_REPLACE,
-        )
-        .doing(|| format!("giving the pod's {name} the address {address}"))?;
+        pod.change(message::new_address(link.index, *address), NLM_F_CREATE | NLM_F_REPLACE)
+            .doing(|| format!("giving the pod's {name} the address {address}"))?;
     }
     for gateway in &attached.gateways {
         let neighbor = message::new_neighbor(link.index, *gateway, attached.host.hardware);
         pod.change(neighbor, NLM_F_CREATE | NLM_F_REPLACE)
             .doing(|| format!("setting the pod's neighbor {gateway}"))?;
-        pod.change(
-            message::default_route(link.index, *gateway),
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
-        .doing(|| format!("setting the pod's default route via {gateway}"))?;
+        pod.change(message::default_route(link.index, *gateway), NLM_F_CREATE | NLM_F_EXCL)
+            .doing(|| format!("setting the pod's default route via {gateway}"))?;
     }
+    Ok(())
+}
+
+/// Lets the node forward packets of a family that its pods have. Not of another: a node that
+/// forwards IPv6 takes no default route from router advertisements any more.
+fn forward(family: Family) -> Result<(), PodError> {
+    let key = match family {
+        Family::Ipv4 => "net/ipv4/ip_forward",
+        Family::Ipv6 => "net/ipv6/conf/all/forwarding",
+    };
+    sysctl::write(key, "1")?;
     Ok(())
 }
 
 /// Forwarding on, whatever the node's default for new links is; and with strict reverse path
 /// filtering a pod can't send with an IPv4 address that is not its own.
-fn prepare_host_link(name: &str) -> Result<(), PodError> {
-    sysctl::write(&format!("net/ipv4/conf/{name}/forwarding"), "1")?;
-    sysctl::write(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
-    for (key, value) in [("disable_ipv6", "0"), ("forwarding", "1")] {
-        match sysctl::write(&format!("net/ipv6/conf/{name}/{key}"), value) {
-            // IPv6 was switched off at boot: no pod has such an address.
-            Err(SysctlError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            other => drop(other?),
-        }
+fn prepare_host_link(name: &str, family: Family) -> Result<(), PodError> {
+    let settings = match family {
+        Family::Ipv4 => [("ipv4", "forwarding", "1"), ("ipv4", "rp_filter", "1")],
+        Family::Ipv6 => [("ipv6", "disable_ipv6", "0"), ("ipv6", "forwarding", "1")],
+    };
+    for (family, key, value) in settings {
+        sysctl::write(&format!("net/{family}/conf/{name}/{key}"), value)?;
     }
     Ok(())
 }

@@ -21,32 +21,22 @@ pub fn check(namespace: BorrowedFd<'_>, record: &Record) -> Result<(), PodError>
     let mut host = open()?;
     let name = host_name(&record.container_id, &record.ifname);
     let (host_mac, pod_mac) = hardware_addresses(&record.container_id, &record.ifname);
-    let link = present(find(&mut host, name.as_str())?, || {
-        format!("the node has no link {name}")
-    })?;
+    let link = present(find(&mut host, name.as_str())?, || format!("the node has no link {name}"))?;
     let alias = record.to_alias()?;
     expect(link.alias.as_deref() == Some(alias.as_str()), || {
-        format!(
-            "the record of {name} is {:?}",
-            link.alias.as_deref().unwrap_or_default()
-        )
+        format!("the record of {name} is {:?}", link.alias.as_deref().unwrap_or_default())
     })?;
     expect(link.up, || format!("{name} is down"))?;
-    expect(link.hardware == host_mac, || {
-        format!("{name} has another hardware address")
-    })?;
+    expect(link.hardware == host_mac, || format!("{name} has another hardware address"))?;
     for address in &record.addresses {
         let route = routed_to(&mut host, *address)?;
-        expect(
-            route == Some((link.index, Family::of(address).bits())),
-            || format!("the node doesn't route {address} to {name}"),
-        )?;
+        expect(route == Some((link.index, Family::of(address).bits())), || {
+            format!("the node doesn't route {address} to {name}")
+        })?;
         neighbor(&mut host, &link, *address, &pod_mac)?;
     }
-    netns::within(namespace, || {
-        check_pod(record, link.index, &pod_mac, &host_mac)
-    })
-    .doing(|| "entering the pod's namespace".into())?
+    netns::within(namespace, || check_pod(record, link.index, &pod_mac, &host_mac))
+        .doing(|| "entering the pod's namespace".into())?
 }
 
 fn check_pod(
@@ -57,24 +47,17 @@ fn check_pod(
 ) -> Result<(), PodError> {
     let name = &record.ifname;
     let mut pod = open()?;
-    let link = present(find(&mut pod, name)?, || {
-        format!("the pod has no interface {name}")
-    })?;
+    let link = present(find(&mut pod, name)?, || format!("the pod has no interface {name}"))?;
     expect(link.veth && link.peer == Some(host_index), || {
         format!("the pod's {name} is not the other end of the node's link")
     })?;
     expect(link.up, || format!("the pod's {name} is down"))?;
-    expect(link.hardware == pod_mac, || {
-        format!("the pod's {name} has another hardware address")
-    })?;
-    let all = pod
-        .dump(message::get_addresses())
-        .doing(|| "listing the pod's addresses".into())?;
+    expect(link.hardware == pod_mac, || format!("the pod's {name} has another hardware address"))?;
+    let all = pod.dump(message::get_addresses()).doing(|| "listing the pod's addresses".into())?;
     for address in &record.addresses {
-        expect(
-            all.iter().any(|m| has_address(m, link.index, *address)),
-            || format!("the pod's {name} lacks the address {address}"),
-        )?;
+        expect(all.iter().any(|m| has_address(m, link.index, *address)), || {
+            format!("the pod's {name} lacks the address {address}")
+        })?;
         let gateway = gateway_for(address);
         expect(has_default(&mut pod, link.index, gateway)?, || {
             format!("the pod has no default route via {gateway}")
@@ -104,10 +87,9 @@ fn routed_to(rtnl: &mut Rtnl, address: IpAddr) -> Result<Option<(u32, u8)>, PodE
         {
             Ok(None)
         }
-        Err(source) => Err(PodError::Kernel {
-            what: format!("asking for the route to {address}"),
-            source,
-        }),
+        Err(source) => {
+            Err(PodError::Kernel { what: format!("asking for the route to {address}"), source })
+        }
     }
 }
 
@@ -133,9 +115,7 @@ fn has_default(pod: &mut Rtnl, index: u32, gateway: IpAddr) -> Result<bool, PodE
         RouteNetlinkMessage::NewRoute(route) => {
             route.header.destination_prefix_length == 0
                 && route.attributes.contains(&RouteAttribute::Oif(index))
-                && route
-                    .attributes
-                    .contains(&RouteAttribute::Gateway(gateway.clone()))
+                && route.attributes.contains(&RouteAttribute::Gateway(gateway.clone()))
         }
         _ => false,
     }))
@@ -147,9 +127,7 @@ fn neighbor(
     address: IpAddr,
     hardware: &[u8],
 ) -> Result<(), PodError> {
-    let all = rtnl
-        .dump(message::get_neighbors(address))
-        .doing(|| "listing neighbors".into())?;
+    let all = rtnl.dump(message::get_neighbors(address)).doing(|| "listing neighbors".into())?;
     let wanted = NeighbourAttribute::Destination(NeighbourAddress::from(address));
     let found = all.iter().any(|message| match message {
         RouteNetlinkMessage::NewNeighbour(neighbor) => {
@@ -161,9 +139,7 @@ fn neighbor(
         }
         _ => false,
     });
-    expect(found, || {
-        format!("{} doesn't know its neighbor {address}", link.name)
-    })
+    expect(found, || format!("{} doesn't know its neighbor {address}", link.name))
 }
 
 fn present<T>(found: Option<T>, otherwise: impl FnOnce() -> String) -> Result<T, PodError> {
@@ -171,9 +147,5 @@ fn present<T>(found: Option<T>, otherwise: impl FnOnce() -> String) -> Result<T,
 }
 
 fn expect(so: bool, otherwise: impl FnOnce() -> String) -> Result<(), PodError> {
-    if so {
-        Ok(())
-    } else {
-        Err(PodError::Wrong(otherwise()))
-    }
+    if so { Ok(()) } else { Err(PodError::Wrong(otherwise())) }
 }

@@ -81,8 +81,7 @@ pub(super) fn new_veth(
         end
     };
     let mut peer = end(pod, pod_mac);
-    peer.attributes
-        .push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+    peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
     let mut link = end(host, host_mac);
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
@@ -107,8 +106,7 @@ pub(super) fn get_link_by_index(index: u32) -> RouteNetlinkMessage {
 pub(super) fn get_links(kind: Option<InfoKind>) -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();
     if let Some(kind) = kind {
-        link.attributes
-            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
     }
     RouteNetlinkMessage::GetLink(link)
 }
@@ -124,8 +122,7 @@ pub(super) fn set_up(index: u32) -> RouteNetlinkMessage {
 pub(super) fn set_alias(index: u32, alias: &str) -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = index;
-    link.attributes
-        .push(LinkAttribute::IfAlias(alias.to_owned()));
+    link.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
     RouteNetlinkMessage::SetLink(link)
 }
 
@@ -161,12 +158,8 @@ pub(super) fn new_neighbor(index: u32, address: IpAddr, hardware: [u8; 6]) -> Ro
     message.header.family = family(&address);
     message.header.ifindex = index;
     message.header.state = NeighbourState::Permanent;
-    message
-        .attributes
-        .push(NeighbourAttribute::Destination(address.into()));
-    message
-        .attributes
-        .push(NeighbourAttribute::LinkLayerAddress(hardware.to_vec()));
+    message.attributes.push(NeighbourAttribute::Destination(address.into()));
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware.to_vec()));
     RouteNetlinkMessage::NewNeighbour(message)
 }
 
@@ -184,24 +177,18 @@ pub(super) fn host_route(index: u32, address: IpAddr, owner: Owner) -> RouteNetl
         IpAddr::V4(_) => RouteScope::Link,
         IpAddr::V6(_) => RouteScope::Universe,
     };
-    message
-        .attributes
-        .push(RouteAttribute::Priority(owner.metric));
+    message.attributes.push(RouteAttribute::Priority(owner.metric));
     message.attributes.push(RouteAttribute::Oif(index));
     RouteNetlinkMessage::NewRoute(message)
 }
 
 /// The pod's default route.
 pub(super) fn default_route(index: u32, gateway: IpAddr) -> RouteNetlinkMessage {
-    let mut message = route(
-        &Prefix::default_route(inet::Family::of(&gateway)),
-        RouteProtocol::Static,
-    );
+    let mut message =
+        route(&Prefix::default_route(inet::Family::of(&gateway)), RouteProtocol::Static);
     // No address of the pod is in one network with the gateway.
     message.header.flags = RouteFlags::Onlink;
-    message
-        .attributes
-        .push(RouteAttribute::Gateway(gateway.into()));
+    message.attributes.push(RouteAttribute::Gateway(gateway.into()));
     message.attributes.push(RouteAttribute::Oif(index));
     RouteNetlinkMessage::NewRoute(message)
 }
@@ -222,9 +209,7 @@ pub(super) fn get_route_to(address: IpAddr) -> RouteNetlinkMessage {
     message.header.address_family = family(&address);
     message.header.destination_prefix_length = bits(&address);
     message.header.flags = RouteFlags::FibMatch;
-    message
-        .attributes
-        .push(RouteAttribute::Destination(address.into()));
+    message.attributes.push(RouteAttribute::Destination(address.into()));
     RouteNetlinkMessage::GetRoute(message)
 }
 
@@ -237,9 +222,7 @@ fn route(prefix: &Prefix, protocol: RouteProtocol) -> RouteMessage {
     message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
     if prefix.len() > 0 {
-        message
-            .attributes
-            .push(RouteAttribute::Destination(prefix.address().into()));
+        message.attributes.push(RouteAttribute::Destination(prefix.address().into()));
     }
     message
 }

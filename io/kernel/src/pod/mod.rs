@@ -31,18 +31,14 @@ use crate::protocol;
 use crate::routes::{Owner, TABLE_MAIN};
 use crate::sysctl::SysctlError;
 
-pub use attach::{Attached, End, attach, detach, forward, list, remove_half_made};
+pub use attach::{Attached, End, attach, detach, list, remove_half_made};
 pub use check::check;
 pub use record::{HostLink, Record, RecordError, host_name};
 pub use uplink::uplink_mtu;
 
 /// The node's routes to pods' addresses. Their metric is better than that of the agent's other
 /// routes: a block of one address has an `unreachable` route for the very same prefix.
-pub const ROUTES: Owner = Owner {
-    table: TABLE_MAIN,
-    protocol: protocol::AGENT,
-    metric: 512,
-};
+pub const ROUTES: Owner = Owner { table: TABLE_MAIN, protocol: protocol::AGENT, metric: 512 };
 
 /// Where a pod's IPv4 default route goes.
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -113,10 +109,7 @@ trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, PodError> {
-        self.map_err(|source| PodError::Kernel {
-            what: what(),
-            source,
-        })
+        self.map_err(|source| PodError::Kernel { what: what(), source })
     }
 }
 

@@ -75,22 +75,13 @@ impl Record {
             return Err(RecordError::Illegal(text.to_owned()));
         }
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
-        let rest = format!(
-            "{}:{}:{}",
-            self.container_id,
-            self.ifname,
-            addresses.join(",")
-        );
+        let rest = format!("{}:{}:{}", self.container_id, self.ifname, addresses.join(","));
         let alias = format!("{PREFIX}:{}:{rest}", self.pools.join(","));
         if alias.len() <= ALIAS_MAX {
             return Ok(alias);
         }
         let alias = format!("{PREFIX}::{rest}");
-        if alias.len() <= ALIAS_MAX {
-            Ok(alias)
-        } else {
-            Err(RecordError::TooLong(alias.len()))
-        }
+        if alias.len() <= ALIAS_MAX { Ok(alias) } else { Err(RecordError::TooLong(alias.len())) }
     }
 
     /// Reads an alias; none if it is not one of ours, or cut off.
@@ -106,10 +97,7 @@ impl Record {
             "" => Vec::new(),
             text => text.split(',').map(str::to_owned).collect::<Vec<_>>(),
         };
-        let addresses = list(addresses)
-            .iter()
-            .map(|a| a.parse().ok())
-            .collect::<Option<_>>()?;
+        let addresses = list(addresses).iter().map(|a| a.parse().ok()).collect::<Option<_>>()?;
         Some(Record {
             pools: list(pools),
             container_id: container_id.to_owned(),

@@ -19,16 +19,12 @@ impl Rtnl {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Rtnl {
-            socket,
-            sequence: 0,
-        })
+        Ok(Rtnl { socket, sequence: 0 })
     }
 
     /// Changes something; `flags` beside request and acknowledgement.
     pub(super) fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.request(message, NLM_F_REQUEST | NLM_F_ACK | flags)
-            .map(drop)
+        self.request(message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)
     }
 
     /// Asks for one thing.
@@ -36,10 +32,7 @@ impl Rtnl {
         &mut self,
         message: RouteNetlinkMessage,
     ) -> io::Result<Option<RouteNetlinkMessage>> {
-        Ok(self
-            .request(message, NLM_F_REQUEST | NLM_F_ACK)?
-            .into_iter()
-            .next())
+        Ok(self.request(message, NLM_F_REQUEST | NLM_F_ACK)?.into_iter().next())
     }
 
     /// Asks for everything.

@@ -35,9 +35,8 @@ pub fn uplink_mtu() -> Result<u32, PodError> {
     match smallest {
         Some(mtu) => Ok(mtu),
         None => {
-            let all = host
-                .dump(message::get_links(None))
-                .doing(|| "listing the node's links".into())?;
+            let all =
+                host.dump(message::get_links(None)).doing(|| "listing the node's links".into())?;
             let links = all.iter().filter_map(LinkState::of);
             let usable = links.filter(|l| l.up && !l.loopback && !is_host_name(&l.name));
             Ok(usable.map(|link| link.mtu).min().unwrap_or(ETHERNET))
@@ -51,13 +50,10 @@ fn outgoing(host: &mut Rtnl, address: IpAddr) -> Vec<u32> {
     else {
         return Vec::new();
     };
-    let links = route
-        .attributes
-        .iter()
-        .flat_map(|attribute| match attribute {
-            RouteAttribute::Oif(index) => vec![*index],
-            RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
-            _ => Vec::new(),
-        });
+    let links = route.attributes.iter().flat_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => vec![*index],
+        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
+        _ => Vec::new(),
+    });
     links.collect()
 }

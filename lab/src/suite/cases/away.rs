@@ -71,7 +71,8 @@ pub(super) fn agent(ctx: &mut Ctx) -> Result<()> {
     load.remove(ctx)
 }
 
-pub(super) fn controller(ctx: &mut Ctx) -> Result<()> {
+/// Nobody leads: addresses stay, only new ones wait.
+pub(super) fn controllers(ctx: &mut Ctx) -> Result<()> {
     let load = load(ctx, "controller-away")?;
     around(
         ctx,

@@ -113,10 +113,15 @@ pub(crate) const GROUPS: &[Group] = &[
         name: "away",
         cases: &[
             case!("agent", away::agent),
-            case!("controller", away::controller),
             case!("leader", away::leader),
             case!("api-server", away::api_server),
         ],
+        ..BED
+    },
+    Group {
+        name: "controllers-away",
+        long: true,
+        cases: &[case!("both", away::controllers)],
         ..BED
     },
     Group {

@@ -12,7 +12,7 @@ use kernel::routes::OwnRoutes;
 use node_api::Call;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use route_table::{Action, Change, Errno, KernelEvent, Resolution, RouteTable, SourceId};
+use route_table::{Change, Errno, KernelEvent, Resolution, RouteTable, SourceId};
 use sockets::{Dial, Sockets};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -42,6 +42,10 @@ const BATCH: usize = 4096;
 /// The shortest time between two lines of log about one kind of trouble.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
+/// How long stale kernel routes stay after choosing began. A peer that has restarted itself is not
+/// waited for (RFC 4724 §4.1), but its routes are on their way.
+const SWEEP_DELAY: Duration = Duration::from_secs(10);
+
 /// How long closing the connections may take at the end.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
@@ -58,8 +62,6 @@ pub(super) struct Parts {
     pub(super) publisher: Publisher,
     pub(super) loop_time: Histogram,
     pub(super) write_failures: Counter,
-    /// Families of which the kernel holds our routes.
-    pub(super) kernel_families: BTreeSet<Family>,
     pub(super) restarting: bool,
 }
 
@@ -74,7 +76,7 @@ pub(super) struct Inputs {
 pub(super) struct Router {
     pub(super) parts: Parts,
     /// The speaker's names of connections, and the sockets'.
-    conns: HashMap<sockets::ConnId, Conn>,
+    conns: HashMap<sockets::ConnId, ConnId>,
     socket_of: HashMap<ConnId, sockets::ConnId>,
     /// What the speaker was told of our side of each peer.
     facts: BTreeMap<IpAddr, (IpAddr, Facts)>,
@@ -88,18 +90,15 @@ pub(super) struct Router {
     /// Why the kernel's news stopped.
     pub(super) kernel_lost: Option<String>,
     pub(super) settled: bool,
+    /// When kernel routes of the run before that nobody has renewed are to go.
+    sweep_at: Option<Timestamp>,
     owners_ready: bool,
     /// Outputs were left over.
     more: bool,
     quiet: Quiet,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Conn {
-    speaker: ConnId,
-}
-
-type Written = Vec<(Prefix, bool, Result<(), Errno>)>;
+type Written = Vec<(Prefix, Result<(), Errno>)>;
 
 impl Router {
     pub(super) fn new(parts: Parts) -> Router {
@@ -114,6 +113,7 @@ impl Router {
             deaf: BTreeMap::new(),
             kernel_lost: None,
             settled: false,
+            sweep_at: None,
             owners_ready: false,
             more: false,
             quiet: Quiet::default(),
@@ -209,7 +209,7 @@ impl Router {
             Output::Connect { conn, peer, local, ttl } => {
                 let dial = Dial { remote: peer, local, ttl, timeout: DIAL_TIME };
                 let socket = self.parts.sockets.connect(dial);
-                self.conns.insert(socket, Conn { speaker: conn });
+                self.conns.insert(socket, conn);
                 self.socket_of.insert(conn, socket);
             }
             Output::Adopt { conn, ttl } => {
@@ -237,9 +237,11 @@ impl Router {
             }
             Output::Settled => {
                 self.settled = true;
-                self.table_input(now, route_table::Input::Sweep);
-                self.tell_families(now);
-                tracing::info!("every prefix was chosen for; stale routes go");
+                self.sweep_at = Some(if self.parts.restarting { now + SWEEP_DELAY } else { now });
+                // From here on a session that is lost leaves the forwarding state as it is.
+                let families = Family::ALL.into_iter().collect();
+                self.tell(now, Input::KernelSynced { families });
+                tracing::info!("every prefix was chosen for");
             }
             Output::Happened(event) => self.happened(event),
         }
@@ -299,14 +301,14 @@ impl Router {
             }
             Accepted { conn, local, remote } => {
                 let speaker = ConnId::Accepted(conn.get());
-                self.conns.insert(conn, Conn { speaker });
+                self.conns.insert(conn, speaker);
                 self.socket_of.insert(speaker, conn);
                 self.local_address(now, remote.ip(), local.ip());
                 let (local, remote) = (local.ip(), remote.ip());
                 self.tell(now, Input::Accepted { conn: speaker, local, remote });
             }
             Connected { conn, local, remote } => {
-                let Some(Conn { speaker }) = self.conns.get(&conn).copied() else { return };
+                let Some(speaker) = self.conns.get(&conn).copied() else { return };
                 self.local_address(now, remote.ip(), local.ip());
                 self.tell(now, Input::Connected { conn: speaker, local: local.ip() });
             }
@@ -316,12 +318,12 @@ impl Router {
                 }
             }
             Frame { conn, bytes } => {
-                if let Some(Conn { speaker }) = self.conns.get(&conn).copied() {
+                if let Some(speaker) = self.conns.get(&conn).copied() {
                     self.tell(now, Input::Frame { conn: speaker, bytes });
                 }
             }
             Room { conn } => {
-                if let Some(Conn { speaker }) = self.conns.get(&conn).copied() {
+                if let Some(speaker) = self.conns.get(&conn).copied() {
                     let bytes = self.parts.sockets.room(conn);
                     self.tell(now, Input::Room { conn: speaker, bytes });
                 }
@@ -337,7 +339,7 @@ impl Router {
     /// Forgets a connection that has ended; gives the speaker's name of it, if it was still wanted.
     fn gone(&mut self, socket: sockets::ConnId) -> Option<ConnId> {
         self.parts.sockets.forget(socket);
-        let Conn { speaker } = self.conns.remove(&socket)?;
+        let speaker = self.conns.remove(&socket)?;
         self.socket_of.remove(&speaker);
         Some(speaker)
     }
@@ -383,48 +385,24 @@ impl Router {
         let batch = std::mem::replace(&mut self.changes, rest);
         let routes = self.parts.routes.clone();
         self.writing = Some(tokio::spawn(async move {
-            let what: Vec<_> = batch
-                .iter()
-                .map(|change| (change.prefix, matches!(change.action, Action::Replace(_))))
-                .collect();
-            let results = routes.apply(batch).await;
-            what.into_iter().zip(results).map(|((prefix, is), done)| (prefix, is, done)).collect()
+            let prefixes: Vec<Prefix> = batch.iter().map(|change| change.prefix).collect();
+            prefixes.into_iter().zip(routes.apply(batch).await).collect()
         }));
     }
 
     fn written(&mut self, written: Written) {
         let now = self.parts.clock.now();
-        let before = self.parts.kernel_families.len();
-        for (prefix, replaced, result) in written {
-            match result {
-                Ok(()) if replaced => {
-                    self.parts.kernel_families.insert(prefix.family());
-                }
-                Ok(()) => {}
-                Err(errno) => {
-                    self.parts.write_failures.inc();
-                    if self.quiet.may_log() {
-                        let error = std::io::Error::from_raw_os_error(errno.0);
-                        tracing::warn!(%prefix, %error, "the kernel refused a route; tried again");
-                    }
+        for (prefix, result) in written {
+            if let Err(errno) = result {
+                self.parts.write_failures.inc();
+                if self.quiet.may_log() {
+                    let error = std::io::Error::from_raw_os_error(errno.0);
+                    tracing::warn!(%prefix, %error, "the kernel refused a route; tried again");
                 }
             }
             self.table_input(now, route_table::Input::Applied { prefix, result });
         }
-        if self.settled && self.parts.kernel_families.len() > before {
-            self.tell_families(now);
-        }
         self.parts.publisher.changed();
-    }
-
-    /// The F bit of the next OPEN messages (RFC 4724 §3).
-    fn tell_families(&mut self, now: Timestamp) {
-        let families = if self.parts.owners.fib_table().is_some() {
-            self.parts.kernel_families.clone()
-        } else {
-            Family::ALL.into_iter().collect()
-        };
-        self.tell(now, Input::KernelSynced { families });
     }
 
     fn tick(&mut self) {
@@ -435,13 +413,17 @@ impl Router {
         if self.parts.table.wake_at().is_some_and(|at| at <= now) {
             self.parts.table.tick(now);
         }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = None;
+            self.table_input(now, route_table::Input::Sweep);
+        }
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
         let speaker = self.parts.speaker.wake_at().map(|(at, _)| at);
         let more = self.more.then(|| self.parts.clock.now());
-        let due = [speaker, self.parts.table.wake_at(), self.parts.publisher.wake_at(), more];
-        due.into_iter().flatten().min()
+        let (table, publisher) = (self.parts.table.wake_at(), self.parts.publisher.wake_at());
+        [speaker, table, publisher, self.sweep_at, more].into_iter().flatten().min()
     }
 
     /// The owners' documents have changed: what follows from them besides the speaker.

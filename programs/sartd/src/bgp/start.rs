@@ -104,16 +104,12 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let owner = Owner::ROUTER.in_table(table_id);
     let Fib { routes, events: kernel_events } =
         Fib::open(owner, &[]).context("cannot talk to the kernel")?;
-    let found: BTreeSet<Family> = routes
-        .list()
-        .await
-        .context("cannot read the kernel's routes")?
-        .iter()
-        .map(|route| route.prefix.family())
-        .collect();
+    let found = routes.list().await.context("cannot read the kernel's routes")?;
     let restarting = was_running || !found.is_empty();
-    // Where nothing is written, there is nothing that a restart could lose.
-    let preserved = if install { found } else { Family::ALL.into_iter().collect() };
+    // The F bit says that what we announced is still forwarded. It is where our routes are still
+    // in the kernel, and where none are written at all.
+    let preserved =
+        if found.is_empty() && install { BTreeSet::new() } else { BTreeSet::from(Family::ALL) };
     owners.store().set_running(true).context("cannot write to the run directory")?;
 
     let now = clock.now();
@@ -123,8 +119,8 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     };
     let mut speaker = Speaker::new(now, config);
     if restarting {
-        tracing::info!(?preserved, "restarting: kernel routes of the run before are kept");
-        speaker.handle(now, Input::KernelSynced { families: preserved.clone() });
+        tracing::info!(kernel_routes = found.len(), "restarting: a router ran here before");
+        speaker.handle(now, Input::KernelSynced { families: preserved });
     }
     for (owner, doc) in desired {
         speaker.handle(now, Input::Desired { owner, doc });
@@ -154,7 +150,6 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
         publisher,
         loop_time,
         write_failures,
-        kernel_families: preserved,
         restarting,
     };
     let inputs = Inputs { sockets: socket_events, kernel: kernel_events, calls: requests };

@@ -212,10 +212,10 @@ impl Rib {
                 let Some(group) = group else { continue };
                 let leftovers = rib.leave(self.keyed, group, id);
                 self.join(id, family, true, leftovers);
-            } else if old.next_hops.of(family) != facts.next_hops.of(family) {
-                if let Some(group) = group.and_then(|at| rib.groups.get_mut(at)?.as_mut()) {
-                    group.resync(id);
-                }
+            } else if old.next_hops.of(family) != facts.next_hops.of(family)
+                && let Some(group) = group.and_then(|at| rib.groups.get_mut(at)?.as_mut())
+            {
+                group.resync(id);
             }
         }
     }

@@ -28,7 +28,8 @@ pub struct SpeakerConfig {
     /// For jitter, and the key of the hashes: must not be known to peers.
     pub seed: u64,
     /// Our routes were in the kernel when we started: choosing waits for all peers' tables, at
-    /// most this long (RFC 4724 §4.1).
+    /// most this long (RFC 4724 §4.1). A good deal less than the restart time that peers know,
+    /// or they give up while we wait for one that does not come.
     pub restarting: Option<Duration>,
 }
 
@@ -267,14 +268,15 @@ impl Speaker {
         if self.ending == Some(Ending::Keep) {
             return None;
         }
-        let rib = self.rib.as_mut()?;
-        match rib.poll_track() {
-            Some(Track::Begin(address)) => return Some(Output::Track(address)),
-            Some(Track::End(address)) => return Some(Output::Untrack(address)),
-            None => {}
-        }
-        if let Some(best) = rib.poll_best() {
-            return Some(Output::Best(best));
+        if let Some(rib) = &mut self.rib {
+            match rib.poll_track() {
+                Some(Track::Begin(address)) => return Some(Output::Track(address)),
+                Some(Track::End(address)) => return Some(Output::Untrack(address)),
+                None => {}
+            }
+            if let Some(best) = rib.poll_best() {
+                return Some(Output::Best(best));
+            }
         }
         if let Some(output) = self.settled() {
             return Some(output);
@@ -283,11 +285,14 @@ impl Speaker {
     }
 
     fn settled(&mut self) -> Option<Output> {
-        let rib = self.rib.as_ref()?;
         let Selection::On { restarted } = self.selection else { return None };
         let spoken = self.owners_ready || restarted;
-        let own_told = self.own_changes.is_empty();
-        if self.settled_told || !spoken || !own_told || !rib.is_settled() || rib.has_work() {
+        // Without an AS number there are no tables, and nothing to wait for.
+        let chosen = self
+            .rib
+            .as_ref()
+            .is_none_or(|rib| self.own_changes.is_empty() && rib.is_settled() && !rib.has_work());
+        if self.settled_told || !spoken || !chosen {
             return None;
         }
         self.settled_told = true;

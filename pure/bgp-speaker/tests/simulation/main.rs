@@ -4,6 +4,8 @@
 //! as an independent reference says. To replay a seed that failed, put it into [`REPLAY`] and run
 //! `cargo test -p bgp-speaker --test simulation replay`: the history is printed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
+
 mod dice;
 mod net;
 mod reference;
@@ -23,9 +25,9 @@ use crate::net::{Net, Sabotage};
 use crate::topology::{HOLD, RESTART, Shape, Topology, own_prefixes};
 
 /// Seeds run by `every_seed_ends_well`, a quarter of them in each shape.
-const SEEDS: u64 = 1200;
+const SEEDS: u64 = 6000;
 /// Seeds to look at more closely.
-const REPLAY: &[u64] = &[30];
+const REPLAY: &[u64] = &[];
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)

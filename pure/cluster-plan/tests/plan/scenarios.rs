@@ -362,7 +362,7 @@ fn a_pool_named_as_a_block_is_refused() {
     bed.settle();
     bed.request("r2", "p", "n0");
     bed.settle();
-    assert_eq!(bed.names(Kind::AddressBlock), "p-0 p-1 p-1-63b45d60");
+    assert_eq!(bed.names(Kind::AddressBlock), "p-0 p-1 p-1-025895ec");
     assert_eq!(bed.condition(Kind::AddressPool, "", "p-1", "Ready"), "True Accepted");
 }
 
@@ -465,7 +465,7 @@ fn peers_made_by_hand_stay_and_doubles_are_told() {
     bed.settle();
     assert_eq!(
         bed.names(Kind::BGPPeer),
-        "mine spine0-n0-65001-9.9.9.9 spine1-n0-65002-7.7.7.7 spine1-n0-65002-7.7.7.7-ea68dccd"
+        "mine spine0-n0-65001-9.9.9.9 spine1-n0-65002-7.7.7.7 spine1-n0-65002-7.7.7.7-2f66bd10"
     );
     let double = bed.api.get(Kind::BGPPeer, "", "spine0-n0-65001-9.9.9.9").unwrap();
     let reason = double["status"]["conditions"][0]["reason"].as_str().unwrap();
@@ -512,5 +512,5 @@ fn a_report_of_an_agent_becomes_the_status_of_peers_and_advertisements() {
     assert!(peer["status"]["session"]["lastError"].is_null());
     let advertisement = bed.api.get(Kind::BGPAdvertisement, "default", "web-10.0.1.0").unwrap();
     assert_eq!(advertisement["status"]["counts"], json!({ "advertised": 2, "notAdvertised": 0 }));
-    assert_eq!(advertisement["status"]["exceptions"], json!([]));
+    assert!(advertisement["status"]["exceptions"].is_null());
 }

@@ -10,6 +10,9 @@ use super::{Block, NodeIpam, PoolChoice, PoolFacts, Since};
 /// For how long a block is kept that nobody has used yet, or that is an auto pool's last one.
 pub const GRACE: Duration = Duration::from_secs(60);
 
+/// For how long a block that could not be given back is kept.
+pub const AGAIN: Duration = Duration::from_secs(5);
+
 /// Another block is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -83,10 +86,12 @@ impl NodeIpam {
         given
     }
 
-    /// A block that was to be given back stays.
-    pub fn keep(&mut self, block: &Prefix) {
+    /// A block could not be given back: it is used again, and given back in [`AGAIN`] at the
+    /// soonest.
+    pub fn keep(&mut self, now: Timestamp, block: &Prefix) {
         if let Some(block) = self.blocks.get_mut(block) {
             block.leaving = false;
+            block.not_before = now + AGAIN;
         }
     }
 
@@ -112,12 +117,13 @@ impl NodeIpam {
             return None;
         }
         let auto = facts.is_some_and(|facts| facts.auto);
-        match block.since {
-            Since::Used => None,
-            Since::Arrived(at) => Some(at + GRACE),
-            Since::Emptied(at) if auto && last => Some(at + GRACE),
-            Since::Emptied(at) => Some(at),
-        }
+        let at = match block.since {
+            Since::Used => return None,
+            Since::Arrived(at) => at + GRACE,
+            Since::Emptied(at) if auto && last => at + GRACE,
+            Since::Emptied(at) => at,
+        };
+        Some(at.max(block.not_before))
     }
 
     fn levels(&self) -> BTreeMap<PoolChoice, Level> {

@@ -27,35 +27,22 @@ fn isolated(test: &str, body: impl FnOnce()) {
         return body();
     }
     let probe = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-    let allowed = Command::new("unshare")
-        .args(UNSHARE)
-        .args(["sh", "-c", probe])
-        .output();
+    let allowed = Command::new("unshare").args(UNSHARE).args(["sh", "-c", probe]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
         // Not a print macro: those are captured.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {test}: no namespaces with writable sysctls"
-        );
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: no namespaces with writable sysctls");
         return;
     }
     let output = Command::new("unshare")
         .args(UNSHARE)
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "--nocapture",
-            &format!("pod::tests::kernel::{test}"),
-        ])
+        .args(["--exact", "--nocapture", &format!("pod::tests::kernel::{test}")])
         .env(INSIDE, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{error}"
-    );
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{error}");
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -71,17 +58,12 @@ fn record(container_id: &str, addresses: &[&str]) -> Record {
     }
 }
 
-/// A node with addresses and forwarding, as an agent finds it.
+/// A node with addresses, as an agent finds it.
 fn node() -> Rtnl {
     let mut host = Rtnl::open().unwrap();
     host.change(message::set_up(1), 0).unwrap();
     for address in ["10.255.0.1", "fd00:ffff::1"] {
-        host.change(message::new_address(1, ip(address)), NLM_F_CREATE)
-            .unwrap();
-    }
-    for family in inet::Family::ALL {
-        forward(family).unwrap();
-        forward(family).unwrap();
+        host.change(message::new_address(1, ip(address)), NLM_F_CREATE).unwrap();
     }
     host
 }
@@ -112,41 +94,29 @@ fn index(host: &mut Rtnl, record: &Record) -> Option<u32> {
 
 #[test]
 fn pods_reach_each_other_and_the_node_with_their_own_addresses() {
-    isolated(
-        "pods_reach_each_other_and_the_node_with_their_own_addresses",
-        || {
-            let _host = node();
-            let (a, b) = (netns::create().unwrap(), netns::create().unwrap());
-            let (ra, rb) = (
-                record("a", &["10.1.0.0", "fd00::"]),
-                record("b", &["10.1.0.1", "fd00::1"]),
-            );
-            let made = attach(a.as_fd(), &ra, 1400).unwrap();
-            assert_eq!(made.gateways, [ip("169.254.1.1"), ip("fe80::1")]);
-            assert_eq!(
-                (made.pod.name.as_str(), made.pod.mtu, made.host.mtu),
-                ("eth0", 1400, 1400)
-            );
-            assert_eq!(made.pod.mac().len(), 17);
-            attach(b.as_fd(), &rb, 1400).unwrap();
-            check(a.as_fd(), &ra).unwrap();
-            for (from, to) in [("10.1.0.0", "10.1.0.1"), ("fd00::", "fd00::1")] {
-                let server = greet(&b, ip(to));
-                netns::within(a.as_fd(), || connect(ip(to))).unwrap();
-                assert_eq!(server.join().unwrap().ip(), ip(from));
-                let server = greet(&a, ip(from));
-                connect(ip(from));
-                let node = if ip(from).is_ipv4() {
-                    "10.255.0.1"
-                } else {
-                    "fd00:ffff::1"
-                };
-                assert_eq!(server.join().unwrap().ip(), ip(node));
-            }
-            check(a.as_fd(), &ra).unwrap();
-            check(b.as_fd(), &rb).unwrap();
-        },
-    );
+    isolated("pods_reach_each_other_and_the_node_with_their_own_addresses", || {
+        let _host = node();
+        let (a, b) = (netns::create().unwrap(), netns::create().unwrap());
+        let (ra, rb) =
+            (record("a", &["10.1.0.0", "fd00::"]), record("b", &["10.1.0.1", "fd00::1"]));
+        let made = attach(a.as_fd(), &ra, 1400).unwrap();
+        assert_eq!(made.gateways, [ip("169.254.1.1"), ip("fe80::1")]);
+        assert_eq!((made.pod.name.as_str(), made.pod.mtu, made.host.mtu), ("eth0", 1400, 1400));
+        assert_eq!(made.pod.mac().len(), 17);
+        attach(b.as_fd(), &rb, 1400).unwrap();
+        check(a.as_fd(), &ra).unwrap();
+        for (from, to) in [("10.1.0.0", "10.1.0.1"), ("fd00::", "fd00::1")] {
+            let server = greet(&b, ip(to));
+            netns::within(a.as_fd(), || connect(ip(to))).unwrap();
+            assert_eq!(server.join().unwrap().ip(), ip(from));
+            let server = greet(&a, ip(from));
+            connect(ip(from));
+            let node = if ip(from).is_ipv4() { "10.255.0.1" } else { "fd00:ffff::1" };
+            assert_eq!(server.join().unwrap().ip(), ip(node));
+        }
+        check(a.as_fd(), &ra).unwrap();
+        check(b.as_fd(), &rb).unwrap();
+    });
 }
 
 /// A block of one address has an `unreachable` route for the same prefix as its pod.
@@ -188,34 +158,25 @@ fn one_family_alone_gets_one_default_route() {
 
 #[test]
 fn what_is_already_so_is_left_alone_and_what_is_not_is_made_anew() {
-    isolated(
-        "what_is_already_so_is_left_alone_and_what_is_not_is_made_anew",
-        || {
-            let mut host = node();
-            let pod = netns::create().unwrap();
-            let record = record("a", &["10.1.0.0", "fd00::1"]);
-            let first = attach(pod.as_fd(), &record, 1500).unwrap();
-            let before = index(&mut host, &record);
-            assert_eq!(attach(pod.as_fd(), &record, 1500).unwrap(), first);
-            assert_eq!(index(&mut host, &record), before);
-            attach(pod.as_fd(), &record, 1400).unwrap();
-            let other_mtu = index(&mut host, &record);
-            assert_ne!(other_mtu, before);
-            // Half made: the alias is missing.
-            host.change(message::set_alias(other_mtu.unwrap(), ""), 0)
-                .unwrap();
-            assert_eq!(
-                list().unwrap(),
-                [HostLink::HalfMade {
-                    name: host_name("a", "eth0")
-                }]
-            );
-            attach(pod.as_fd(), &record, 1400).unwrap();
-            check(pod.as_fd(), &record).unwrap();
-            let name = host_name("a", "eth0");
-            assert_eq!(list().unwrap(), [HostLink::Recorded { name, record }]);
-        },
-    );
+    isolated("what_is_already_so_is_left_alone_and_what_is_not_is_made_anew", || {
+        let mut host = node();
+        let pod = netns::create().unwrap();
+        let record = record("a", &["10.1.0.0", "fd00::1"]);
+        let first = attach(pod.as_fd(), &record, 1500).unwrap();
+        let before = index(&mut host, &record);
+        assert_eq!(attach(pod.as_fd(), &record, 1500).unwrap(), first);
+        assert_eq!(index(&mut host, &record), before);
+        attach(pod.as_fd(), &record, 1400).unwrap();
+        let other_mtu = index(&mut host, &record);
+        assert_ne!(other_mtu, before);
+        // Half made: the alias is missing.
+        host.change(message::set_alias(other_mtu.unwrap(), ""), 0).unwrap();
+        assert_eq!(list().unwrap(), [HostLink::HalfMade { name: host_name("a", "eth0") }]);
+        attach(pod.as_fd(), &record, 1400).unwrap();
+        check(pod.as_fd(), &record).unwrap();
+        let name = host_name("a", "eth0");
+        assert_eq!(list().unwrap(), [HostLink::Recorded { name, record }]);
+    });
 }
 
 #[test]
@@ -231,10 +192,7 @@ fn check_names_what_is_wrong() {
             breaking(&mut host, link);
             let error = check(pod.as_fd(), &record).unwrap_err();
             assert_eq!(error.name(), "not-as-attached");
-            assert!(
-                error.to_string().contains(expect),
-                "{error} lacks {expect:?}"
-            );
+            assert!(error.to_string().contains(expect), "{error} lacks {expect:?}");
         };
         let inside = |change: fn(u32) -> RouteNetlinkMessage| {
             netns::within(pod.as_fd(), || {
@@ -244,14 +202,10 @@ fn check_names_what_is_wrong() {
             })
             .unwrap();
         };
-        broken(
-            &|host, link| host.change(message::delete_link(link), 0).unwrap(),
-            "no link sart",
-        );
+        broken(&|host, link| host.change(message::delete_link(link), 0).unwrap(), "no link sart");
         broken(
             &|host, link| {
-                host.change(message::set_alias(link, "sart:p:a:eth0:10.1.0.9"), 0)
-                    .unwrap()
+                host.change(message::set_alias(link, "sart:p:a:eth0:10.1.0.9"), 0).unwrap()
             },
             "the record of",
         );
@@ -262,8 +216,7 @@ fn check_names_what_is_wrong() {
                 else {
                     unreachable!()
                 };
-                host.change(RouteNetlinkMessage::DelRoute(route), 0)
-                    .unwrap();
+                host.change(RouteNetlinkMessage::DelRoute(route), 0).unwrap();
             },
             "doesn't route fd00::1",
         );
@@ -285,12 +238,10 @@ fn check_names_what_is_wrong() {
         );
         broken(
             &|_, _| {
-                inside(
-                    |link| match message::default_route(link, ip("169.254.1.1")) {
-                        RouteNetlinkMessage::NewRoute(r) => RouteNetlinkMessage::DelRoute(r),
-                        _ => unreachable!(),
-                    },
-                );
+                inside(|link| match message::default_route(link, ip("169.254.1.1")) {
+                    RouteNetlinkMessage::NewRoute(r) => RouteNetlinkMessage::DelRoute(r),
+                    _ => unreachable!(),
+                });
             },
             "no default route via 169.254.1.1",
         );
@@ -364,18 +315,9 @@ fn an_attach_that_is_refused_leaves_nothing() {
         let error = attach(file.as_fd(), &record("b", &["10.1.0.1"]), 1500).unwrap_err();
         assert_eq!(error.name(), "no-namespace");
         let user = std::fs::File::open("/proc/self/ns/user").unwrap();
-        assert_eq!(
-            check(user.as_fd(), &first).unwrap_err().name(),
-            "no-namespace"
-        );
-        let long = Record {
-            container_id: "c".repeat(250),
-            ..first.clone()
-        };
-        assert_eq!(
-            attach(pod.as_fd(), &long, 1500).unwrap_err().name(),
-            "record-too-long"
-        );
+        assert_eq!(check(user.as_fd(), &first).unwrap_err().name(), "no-namespace");
+        let long = Record { container_id: "c".repeat(250), ..first.clone() };
+        assert_eq!(attach(pod.as_fd(), &long, 1500).unwrap_err().name(), "record-too-long");
         // A link that the kernel refuses in the middle: an address that no host can have.
         let fresh = netns::create().unwrap();
         let error =
@@ -406,15 +348,10 @@ fn the_mtu_is_that_of_the_default_routes() {
         }
         assert_eq!(uplink_mtu().unwrap(), 1400, "the smallest link");
         let link = find(&mut host, "up0").unwrap().unwrap().index;
-        host.change(
-            message::default_route(link, ip("192.168.0.1")),
-            NLM_F_CREATE,
-        )
-        .unwrap();
+        host.change(message::default_route(link, ip("192.168.0.1")), NLM_F_CREATE).unwrap();
         assert_eq!(uplink_mtu().unwrap(), 9000, "the default route's link");
         let link = find(&mut host, "up1").unwrap().unwrap().index;
-        host.change(message::default_route(link, ip("fe80::1")), NLM_F_CREATE)
-            .unwrap();
+        host.change(message::default_route(link, ip("fe80::1")), NLM_F_CREATE).unwrap();
         assert_eq!(uplink_mtu().unwrap(), 1400, "the smaller of two");
     });
 }

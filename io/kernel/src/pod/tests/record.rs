@@ -18,14 +18,8 @@ fn a_record_is_its_alias_and_back() {
         assert_eq!(record.to_alias().unwrap(), alias);
         assert_eq!(Record::from_alias(alias), Some(record));
     };
-    check(
-        record(&["default"], "c1", &["10.1.0.0"]),
-        "sart:default:c1:eth0:10.1.0.0",
-    );
-    check(
-        record(&["a", "b"], "c1", &["10.1.0.0", "fd00::1"]),
-        "sart:a,b:c1:eth0:10.1.0.0,fd00::1",
-    );
+    check(record(&["default"], "c1", &["10.1.0.0"]), "sart:default:c1:eth0:10.1.0.0");
+    check(record(&["a", "b"], "c1", &["10.1.0.0", "fd00::1"]), "sart:a,b:c1:eth0:10.1.0.0,fd00::1");
     check(record(&[], "c1", &["::"]), "sart::c1:eth0:::");
 }
 
@@ -52,23 +46,12 @@ fn long_names_of_pools_are_left_out_and_a_long_container_id_is_refused() {
     let addresses = ["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
     let long = record(&["p".repeat(253).as_str()], &id, &addresses);
     let alias = long.to_alias().unwrap();
-    assert!(
-        alias.len() <= ALIAS_MAX && alias.starts_with("sart::0123"),
-        "{alias}"
-    );
-    assert_eq!(
-        Record::from_alias(&alias).unwrap(),
-        Record {
-            pools: vec![],
-            ..long
-        }
-    );
+    assert!(alias.len() <= ALIAS_MAX && alias.starts_with("sart::0123"), "{alias}");
+    assert_eq!(Record::from_alias(&alias).unwrap(), Record { pools: vec![], ..long });
     // Two pools of ordinary names do fit.
     let usual = record(&["default", "default-v6"], &id, &addresses);
     assert!(usual.to_alias().unwrap().contains("default-v6"));
-    let error = record(&[], &"c".repeat(240), &addresses)
-        .to_alias()
-        .unwrap_err();
+    let error = record(&[], &"c".repeat(240), &addresses).to_alias().unwrap_err();
     assert_eq!(error.name(), "record-too-long");
     for bad in ["a:b", "a,b", "", "a\nb"] {
         let error = record(&[], bad, &["10.0.0.0"]).to_alias().unwrap_err();
@@ -88,21 +71,11 @@ fn names_and_hardware_addresses_follow_from_the_container_alone() {
         assert!(seen.insert(name.as_str().to_owned()));
         let (host, pod) = hardware_addresses(&id, "eth0");
         assert_ne!(host, pod);
-        assert_eq!(
-            (host[0] & 3, pod[0] & 3),
-            (2, 2),
-            "locally administered, unicast"
-        );
+        assert_eq!((host[0] & 3, pod[0] & 3), (2, 2), "locally administered, unicast");
     }
     assert_ne!(host_name("c1", "eth0"), host_name("c1", "eth1"));
     assert_ne!(host_name("c1e", "th0"), host_name("c1", "eth0"));
-    for name in [
-        "eth0",
-        "sart",
-        "sart0123456789",
-        "sart0123456789A",
-        "sart0123456789ab",
-    ] {
+    for name in ["eth0", "sart", "sart0123456789", "sart0123456789A", "sart0123456789ab"] {
         assert!(!is_host_name(name), "{name}");
     }
 }

@@ -66,21 +66,18 @@ impl Books {
         self.ipam().give_back(now)
     }
 
-    /// A block could not be given back and stays.
+    /// A block could not be given back and stays for a while.
     pub(crate) fn keep(&self, block: &Prefix) {
-        self.ipam().keep(block);
-        self.tell_both();
+        let now = self.now();
+        self.ipam().keep(now, block);
+        // Not demand: whoever gives blocks back would try the same again at once.
+        self.0.room.send_replace(());
     }
 
     /// In how long [`Books::give_back`] should be asked again, if nothing else happens.
     pub(crate) fn wake_in(&self) -> Option<Duration> {
         let at = self.ipam().wake_at()?;
         Some(at.since(self.now()))
-    }
-
-    /// The pool of a block by what the records of its pods say: for a start without the API server.
-    pub(crate) fn pool_by_records(&self, block: &Prefix) -> Option<String> {
-        self.ipam().pool_by_records(block).map(str::to_owned)
     }
 
     /// Every block with its pool and how many of its addresses are used.

@@ -172,7 +172,7 @@ impl<P: PodSource, L: Links> Calls<P, L> {
         Ok(Done::default())
     }
 
-    /// Addresses now, or as soon as a block has room.
+    /// Addresses now, or as soon as a block has room, or the books have heard of a new pool.
     async fn allocate(
         &self,
         holder: &Holder,
@@ -187,7 +187,7 @@ impl<P: PodSource, L: Links> Calls<P, L> {
                 Ok(assigned) => return Ok(assigned),
                 Err(refusal) => refusal,
             };
-            if !may_change(&refusal) {
+            if refusal == ipam::Refusal::NoPool {
                 return Err(worded(&refusal));
             }
             if permit.is_none() {
@@ -247,17 +247,14 @@ fn done(assigned: Vec<Assigned>, Attached { host, pod, gateways }: Attached) -> 
     }
 }
 
-fn may_change(refusal: &ipam::Refusal) -> bool {
-    match refusal {
-        ipam::Refusal::NoRoom { .. } | ipam::Refusal::Exhausted { .. } => true,
-        ipam::Refusal::UnknownPool { .. } | ipam::Refusal::NoPool => false,
-    }
-}
-
 fn worded(refusal: &ipam::Refusal) -> Refusal {
-    match may_change(refusal) {
-        true => try_later(refusal.name(), refusal.to_string()),
-        false => refuse(refusal.name(), refusal.to_string()),
+    match refusal {
+        ipam::Refusal::NoRoom { .. } | ipam::Refusal::Exhausted { .. } => {
+            try_later(refusal.name(), refusal.to_string())
+        }
+        ipam::Refusal::UnknownPool { .. } | ipam::Refusal::NoPool => {
+            refuse(refusal.name(), refusal.to_string())
+        }
     }
 }
 

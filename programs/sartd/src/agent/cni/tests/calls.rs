@@ -111,11 +111,11 @@ async fn a_del_makes_room_for_who_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_waiting_helps_is_refused_at_once_and_an_unknown_pod_later() {
+async fn what_is_not_known_is_waited_for_and_refused_by_name() {
     let node = node(&["10.1.0.0/32"]);
     let start = Instant::now();
     assert_eq!(node.refused(add_from("a", Some("nothing"))).await, (100, "unknown-pool".into()));
-    assert_eq!(start.elapsed().as_secs(), 0);
+    assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(node.refused(add("unknown")).await, (11, "pod-unknown".into()));
     let Request::Add { attachment, allocate, .. } = add("a") else { unreachable!() };
     let alone = Request::Add { attachment, allocate, wire: None };
@@ -154,8 +154,6 @@ async fn the_kernel_is_read_back_before_anything_is_served() {
     assert_eq!(node.links.count(), 1);
     assert_eq!(node.ok(add("new")).await, [ip("10.1.0.1")]);
     assert_eq!(node.ok(add("old")).await, [ip("10.1.0.0")]);
-    let pool = node.books.pool_by_records(&"10.1.0.0/31".parse().unwrap());
-    assert_eq!(pool.as_deref(), Some("default"));
 }
 
 #[tokio::test]

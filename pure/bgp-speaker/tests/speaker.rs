@@ -1,0 +1,465 @@
+//! One speaker against a scripted peer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bgp_packet::{
+    AsPath, Attributes, BgpNextHop, Capability, GracefulRestart, KEEPALIVE, Message, Open, Options,
+    Origin, PeerKind, Segment, decode, encode_attributes, end_of_rib, frame_len, pack,
+};
+use bgp_session::{PeerConfig, State};
+use bgp_speaker::*;
+use inet::{Asn, Family, Prefix, Timestamp};
+
+const PEER: &str = "10.0.0.2";
+
+struct Bench {
+    speaker: Speaker,
+    now: Timestamp,
+    accepted: u64,
+    outputs: Vec<Output>,
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn asn(n: u32) -> Asn {
+    Asn::new(n).unwrap()
+}
+
+fn global() -> Global {
+    let router_id = "1.1.1.1".parse().unwrap();
+    Global { asn: asn(65000), router_id, multi_path: true, transit: true }
+}
+
+/// A peer that never dials, in AS 65002.
+fn peer(address: &str) -> PeerConfig {
+    PeerConfig { passive: true, ..PeerConfig::new(ip(address), asn(65002)) }
+}
+
+fn doc(peers: &[PeerConfig], prefixes: &[&str]) -> Desired {
+    let originate = prefixes.iter().map(|text| Origination {
+        prefix: prefix(text),
+        origin: Origin::Igp,
+        local_pref: None,
+        med: None,
+        communities: vec![],
+        large_communities: vec![],
+        groups: BTreeSet::new(),
+    });
+    Desired { global: Some(global()), peers: peers.to_vec(), originate: originate.collect() }
+}
+
+/// The OPEN of the scripted peer.
+fn open() -> Open {
+    let families = Family::ALL.map(|family| (family, true));
+    Open {
+        asn: asn(65002),
+        hold_time: 90,
+        router_id: "2.2.2.2".parse().unwrap(),
+        capabilities: vec![
+            Capability::Multiprotocol(Family::Ipv4),
+            Capability::Multiprotocol(Family::Ipv6),
+            Capability::RouteRefresh,
+            Capability::FourOctetAs(asn(65002)),
+            Capability::GracefulRestart(GracefulRestart {
+                restart_time: 60,
+                families: families.to_vec(),
+                ..GracefulRestart::default()
+            }),
+        ],
+    }
+}
+
+impl Bench {
+    fn new(restarting: Option<Duration>) -> Bench {
+        let now = Timestamp::from_elapsed(Duration::from_secs(100));
+        let speaker = Speaker::new(now, SpeakerConfig { seed: 1, restarting });
+        Bench { speaker, now, accepted: 0, outputs: vec![] }
+    }
+
+    /// With the peer configured and Established, and room for everything.
+    fn established(prefixes: &[&str]) -> (Bench, ConnId) {
+        let mut bench = Bench::new(None);
+        bench.desired("file", doc(&[peer(PEER)], prefixes));
+        bench.handle(Input::OwnersReady);
+        let conn = bench.connect(&open());
+        assert_eq!(bench.state(PEER), State::Established);
+        bench.handle(Input::Room { conn, bytes: 1 << 20 });
+        (bench, conn)
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.speaker.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        loop {
+            while let Some(output) = self.speaker.poll() {
+                self.outputs.push(output);
+            }
+            match self.speaker.wake_at() {
+                Some((at, "table walk")) if at <= self.now => self.speaker.tick(self.now),
+                _ => break,
+            }
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.speaker.tick(self.now);
+        self.drain();
+    }
+
+    fn desired(&mut self, owner: &str, doc: Desired) {
+        self.handle(Input::Desired { owner: owner.into(), doc });
+    }
+
+    /// The peer connects and says its OPEN.
+    fn connect(&mut self, open: &Open) -> ConnId {
+        self.accepted += 1;
+        let conn = ConnId::Accepted(self.accepted);
+        self.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+        self.handle(Input::Frame { conn, bytes: open.encode() });
+        self.handle(Input::Frame { conn, bytes: KEEPALIVE.to_vec() });
+        conn
+    }
+
+    fn announce(&mut self, conn: ConnId, prefixes: &[Prefix]) {
+        let options = Options::new(PeerKind::External);
+        let next_hop = BgpNextHop { address: ip(PEER), link_local: None };
+        let attributes = Attributes {
+            origin: Origin::Igp,
+            as_path: AsPath { segments: vec![Segment::Sequence(vec![65002])] },
+            next_hop,
+            med: None,
+            local_pref: None,
+            atomic_aggregate: false,
+            aggregator: None,
+            communities: vec![],
+            originator_id: None,
+            cluster_list: vec![],
+            extended_communities: vec![],
+            large_communities: vec![],
+            unknown: vec![],
+        };
+        let raw = encode_attributes(&attributes, &options);
+        for bytes in pack(&raw, &next_hop, prefixes.iter().copied(), &options).unwrap() {
+            self.handle(Input::Frame { conn, bytes });
+        }
+        self.handle(Input::NextHop { address: ip(PEER), metric: Some(0) });
+    }
+
+    fn state(&self, address: &str) -> State {
+        self.speaker.peer(&ip(address)).unwrap().status.state
+    }
+
+    fn why(&self, text: &str) -> String {
+        self.speaker.why_sent(&ip(PEER), &prefix(text)).unwrap().to_string()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let outputs = std::mem::take(&mut self.outputs);
+        let event = |output| match output {
+            Output::Happened(event) => Some(event),
+            _ => None,
+        };
+        outputs.into_iter().filter_map(event).collect()
+    }
+
+    /// The messages sent since this was asked last, in short.
+    fn said(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        for output in std::mem::take(&mut self.outputs) {
+            let Output::Send { bytes, .. } = output else { continue };
+            let mut rest = &bytes[..];
+            while let Some(len) = frame_len(rest, 65535).unwrap() {
+                let (frame, after) = rest.split_at(len);
+                rest = after;
+                said.push(match decode(frame, &Options::new(PeerKind::External)).unwrap() {
+                    Message::Update(update) => {
+                        let new = update.reach.iter().flat_map(|r| r.nlri.iter());
+                        let gone = update.withdrawn.iter().flat_map(|n| n.iter());
+                        let new = new.map(|p| format!("+{p}"));
+                        let gone = gone.map(|p| format!("-{p}"));
+                        let end = update.end_of_rib.map(|family| format!("end of {family}"));
+                        new.chain(gone).chain(end).collect::<Vec<_>>().join(" ")
+                    }
+                    Message::Notification(n) => format!("notification {}/{}", n.code, n.subcode),
+                    Message::Open(open) => format!("open {:?}", restart_of(&open)),
+                    Message::Keepalive => "keepalive".into(),
+                    other => format!("{other:?}"),
+                });
+            }
+        }
+        said
+    }
+
+    fn closed(&self) -> usize {
+        self.outputs.iter().filter(|o| matches!(o, Output::Close { .. })).count()
+    }
+}
+
+fn restart_of(open: &Open) -> Option<(bool, Vec<(Family, bool)>)> {
+    open.capabilities.iter().find_map(|capability| match capability {
+        Capability::GracefulRestart(gr) => Some((gr.restarted, gr.families.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_stranger_is_refused_by_name() {
+    let mut bench = Bench::new(None);
+    bench.desired("file", doc(&[peer(PEER)], &[]));
+    let conn = ConnId::Accepted(9);
+    bench.outputs.clear();
+    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip("10.0.0.66") });
+    let refused = Event::Refused { remote: ip("10.0.0.66"), reason: Refusal::NotConfigured };
+    assert_eq!(bench.outputs, [Output::Happened(refused), Output::Close { conn }]);
+    assert_eq!(Refusal::NotConfigured.to_string(), "not-configured");
+}
+
+#[test]
+fn a_peer_may_not_have_connections_without_end() {
+    let mut bench = Bench::new(None);
+    bench.desired("file", doc(&[peer(PEER)], &[]));
+    for n in 0..50 {
+        let conn = ConnId::Accepted(n);
+        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+    }
+    let open = bench.outputs.iter().filter(|o| matches!(o, Output::Adopt { .. })).count();
+    assert!(open - bench.closed().min(open) <= 8, "{open} adopted, {} closed", bench.closed());
+}
+
+#[test]
+fn the_first_owner_by_name_wins_and_the_other_is_told_and_takes_over() {
+    let mut bench = Bench::new(None);
+    bench.desired("file", doc(&[peer(PEER)], &["10.1.0.0/24"]));
+    bench.outputs.clear();
+    let other = PeerConfig { hold_time: 30, ..peer(PEER) };
+    let mut agent = doc(&[other], &[]);
+    agent.global = Some(Global { asn: asn(65009), ..global() });
+    bench.desired("agent", agent);
+    let names: Vec<&str> = bench.speaker.conflicts().map(Conflict::name).collect();
+    assert_eq!(names, ["duplicate-peer", "different-global"]);
+    assert_eq!(bench.events().iter().filter(|e| matches!(e, Event::Conflict(_))).count(), 2);
+    assert_eq!(bench.speaker.peer(&ip(PEER)).unwrap().owner, "agent");
+    assert_eq!(bench.speaker.global().unwrap().asn, asn(65009));
+    bench.handle(Input::Forget { owner: "agent".into() });
+    assert_eq!(bench.speaker.conflicts().count(), 0);
+    let peer = bench.speaker.peer(&ip(PEER)).unwrap();
+    assert_eq!((peer.owner.as_str(), peer.config.hold_time), ("file", 90));
+    assert_eq!(bench.speaker.global().unwrap().asn, asn(65000));
+}
+
+#[test]
+fn a_session_that_fails_says_why() {
+    let mut bench = Bench::new(None);
+    bench.desired("file", doc(&[peer(PEER)], &[]));
+    bench.outputs.clear();
+    bench.connect(&Open { asn: asn(65003), capabilities: vec![], ..open() });
+    let reasons: Vec<String> = bench
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Session { reason, .. } => reason,
+            _ => None,
+        })
+        .collect();
+    assert!(reasons.iter().any(|reason| reason.contains("Bad Peer AS")), "{reasons:?}");
+}
+
+#[test]
+fn nothing_is_encoded_for_a_connection_without_room_and_changes_become_one() {
+    let (mut bench, conn) = Bench::established(&["10.1.0.0/24"]);
+    bench.said();
+    bench.handle(Input::Room { conn, bytes: 0 });
+    bench.desired("file", doc(&[peer(PEER)], &[]));
+    bench.desired("file", doc(&[peer(PEER)], &["10.1.0.0/24", "10.2.0.0/24"]));
+    bench.desired("file", doc(&[peer(PEER)], &["10.2.0.0/24"]));
+    assert_eq!(bench.said(), Vec::<String>::new());
+    assert_eq!(bench.why("10.2.0.0/24"), "pending");
+    bench.handle(Input::Room { conn, bytes: 100 });
+    let mut said = bench.said();
+    said.sort();
+    assert_eq!(said, ["+10.2.0.0/24", "-10.1.0.0/24"]);
+    assert_eq!(bench.why("10.2.0.0/24"), "announced");
+}
+
+#[test]
+fn the_other_family_needs_an_address_of_the_interface() {
+    let (mut bench, _) = Bench::established(&["fd01::/64"]);
+    assert_eq!(bench.why("fd01::/64"), "no-next-hop");
+    assert!(bench.said().contains(&"end of ipv6".to_owned()));
+    let address = |ipv6: Option<&str>| Input::LocalAddress {
+        peer: ip(PEER),
+        link: "eth1".parse().ok(),
+        ipv4: None,
+        ipv6: ipv6.map(|text| text.parse().unwrap()),
+    };
+    bench.handle(address(Some("fd00::1")));
+    assert_eq!(bench.said(), ["+fd01::/64"]);
+    bench.handle(address(None));
+    assert_eq!(bench.said(), ["-fd01::/64"]);
+}
+
+#[test]
+fn a_link_that_goes_down_takes_its_sessions_with_it_at_once() {
+    let (mut bench, conn) = Bench::established(&[]);
+    let link = "eth1".parse().unwrap();
+    let input = Input::LocalAddress { peer: ip(PEER), link: Some(link), ipv4: None, ipv6: None };
+    bench.handle(input);
+    bench.handle(Input::Link { name: "eth0".parse().unwrap(), up: false });
+    assert_eq!(bench.state(PEER), State::Established);
+    bench.outputs.clear();
+    bench.handle(Input::Link { name: link, up: false });
+    assert_ne!(bench.state(PEER), State::Established);
+    assert!(bench.outputs.contains(&Output::Close { conn }));
+    assert_eq!(bench.said(), Vec::<String>::new());
+}
+
+#[test]
+fn goodbye_with_keep_says_nothing_and_takes_no_route_back() {
+    let (mut bench, conn) = Bench::established(&[]);
+    bench.announce(conn, &[prefix("10.9.0.0/24")]);
+    bench.outputs.clear();
+    bench.handle(Input::Shutdown { keep: true });
+    assert!(!bench.outputs.iter().any(|o| matches!(o, Output::Best(_) | Output::Untrack(_))));
+    assert_eq!(bench.closed(), 1);
+    assert_eq!(bench.said(), Vec::<String>::new());
+    assert_eq!(bench.speaker.wake_at(), None);
+}
+
+#[test]
+fn goodbye_without_keep_says_cease_and_takes_routes_back() {
+    let (mut bench, conn) = Bench::established(&[]);
+    bench.announce(conn, &[prefix("10.9.0.0/24")]);
+    bench.outputs.clear();
+    bench.handle(Input::Shutdown { keep: false });
+    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![] };
+    assert!(bench.outputs.contains(&Output::Best(gone)));
+    assert_eq!(bench.said(), ["notification 6/2"]);
+    let conn = ConnId::Accepted(77);
+    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+    assert!(bench.outputs.contains(&Output::Close { conn }));
+}
+
+#[test]
+fn a_peer_taken_out_is_told_so_and_its_routes_go() {
+    let (mut bench, conn) = Bench::established(&[]);
+    bench.announce(conn, &[prefix("10.9.0.0/24")]);
+    bench.outputs.clear();
+    bench.desired("file", doc(&[], &[]));
+    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![] };
+    assert!(bench.outputs.contains(&Output::Best(gone)));
+    assert!(bench.outputs.contains(&Output::Untrack(ip(PEER))));
+    assert_eq!(bench.said(), ["notification 6/3"]);
+    assert_eq!(bench.speaker.counts(), Counts::default());
+}
+
+#[test]
+fn a_change_of_groups_needs_no_reset() {
+    let (mut bench, _) = Bench::established(&["10.1.0.0/24"]);
+    bench.said();
+    let rack = BTreeSet::from(["rack".to_owned()]);
+    let mut wanted = doc(&[peer(PEER)], &["10.1.0.0/24", "10.2.0.0/24"]);
+    wanted.originate[1].groups = rack.clone();
+    bench.desired("file", wanted.clone());
+    assert_eq!(bench.why("10.2.0.0/24"), "not-in-group");
+    wanted.peers[0].groups = rack;
+    bench.desired("file", wanted.clone());
+    assert_eq!(bench.why("10.2.0.0/24"), "announced");
+    assert!(bench.said().iter().any(|text| text.contains("+10.2.0.0/24")));
+    wanted.peers[0].groups.clear();
+    bench.desired("file", wanted);
+    assert!(bench.said().iter().any(|text| text.contains("-10.2.0.0/24")));
+    assert_eq!(bench.state(PEER), State::Established);
+    assert_eq!(bench.speaker.peer(&ip(PEER)).unwrap().status.flaps, 0);
+}
+
+#[test]
+fn after_a_restart_sessions_wait_for_the_kernel_and_choosing_waits_for_the_peers() {
+    let mut bench = Bench::new(Some(Duration::from_secs(60)));
+    bench.desired("file", doc(&[peer(PEER)], &["10.1.0.0/24"]));
+    assert_eq!(bench.state(PEER), State::Idle);
+    bench.handle(Input::KernelSynced { families: BTreeSet::from([Family::Ipv4]) });
+    let conn = bench.connect(&open());
+    bench.handle(Input::Room { conn, bytes: 1 << 20 });
+    let families = vec![(Family::Ipv4, true), (Family::Ipv6, false)];
+    assert!(bench.said().contains(&format!("open {:?}", Some((true, families)))));
+    bench.announce(conn, &[prefix("10.9.0.0/24")]);
+    bench.handle(Input::Frame { conn, bytes: end_of_rib(Family::Ipv4) });
+    bench.handle(Input::Frame { conn, bytes: end_of_rib(Family::Ipv6) });
+    assert_eq!(bench.why("10.1.0.0/24"), "selection-deferred");
+    assert!(!bench.outputs.iter().any(|o| matches!(o, Output::Best(_) | Output::Settled)));
+    bench.handle(Input::OwnersReady);
+    let at = |wanted: &dyn Fn(&Output) -> bool| bench.outputs.iter().position(wanted);
+    let best = at(&|o| matches!(o, Output::Best(_)));
+    assert!(best.is_some() && best < at(&|o| *o == Output::Settled), "{:?}", bench.outputs);
+    assert_eq!(bench.said(), ["+10.1.0.0/24", "end of ipv4", "end of ipv6"]);
+    // The next session is one like any other: this process has kept its routes.
+    bench.handle(Input::Closed { conn, reason: String::new() });
+    bench.wait(10);
+    bench.said();
+    bench.connect(&open());
+    let families = Family::ALL.map(|family| (family, true)).to_vec();
+    let said = bench.said();
+    assert!(said.contains(&format!("open {:?}", Some((false, families)))), "{said:?}");
+}
+
+#[test]
+fn after_a_restart_choosing_does_not_wait_for_ever() {
+    let mut bench = Bench::new(Some(Duration::from_secs(60)));
+    bench.handle(Input::KernelSynced { families: BTreeSet::new() });
+    bench.desired("file", doc(&[peer(PEER)], &["10.1.0.0/24"]));
+    bench.wait(59);
+    assert!(!bench.outputs.contains(&Output::Settled));
+    bench.wait(1);
+    assert!(bench.outputs.contains(&Output::Settled));
+    assert!(bench.events().contains(&Event::SelectionBegan { timed_out: true }));
+}
+
+#[test]
+fn who_is_told_to_be_nobody_settles_too() {
+    let mut bench = Bench::new(Some(Duration::from_secs(60)));
+    bench.handle(Input::KernelSynced { families: BTreeSet::new() });
+    bench.handle(Input::OwnersReady);
+    assert!(bench.outputs.contains(&Output::Settled));
+}
+
+#[test]
+fn a_long_walk_is_cut_into_calls_and_says_so() {
+    let (mut bench, conn) = Bench::established(&[]);
+    let many: Vec<Prefix> = (0..20_000u32)
+        .map(|n| prefix(&format!("10.{}.{}.{}/32", n >> 16, (n >> 8) & 255, n & 255)))
+        .collect();
+    bench.announce(conn, &many);
+    assert_eq!(
+        bench.speaker.peer(&ip(PEER)).unwrap().families[&Family::Ipv4].received.received,
+        20_000
+    );
+    bench.outputs.clear();
+    // Without graceful restart for an orderly Cease: all paths go.
+    let cease = bgp_packet::Notification::new(6, 2);
+    bench.speaker.handle(bench.now, Input::Frame { conn, bytes: cease.encode() });
+    let mut calls = 0;
+    while let Some((at, "table walk")) = bench.speaker.wake_at() {
+        assert_eq!(at, bench.now);
+        bench.speaker.tick(bench.now);
+        calls += 1;
+    }
+    assert!((10..100).contains(&calls), "{calls}");
+    bench.drain();
+    let gone = bench.outputs.iter().filter(|o| matches!(o, Output::Best(_))).count();
+    assert_eq!(gone, 20_000);
+    assert_eq!(bench.speaker.counts().paths, 0);
+}
