@@ -3,6 +3,8 @@
 //! `pure` knows only `pure`; `io` knows `pure` and, as drawn in ARCHITECTURE.md, a few rooms of its
 //! own floor; `programs` wire both and nothing depends on a program.
 
+#![allow(clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;

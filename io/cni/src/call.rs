@@ -86,19 +86,11 @@ impl Call {
         match command {
             "ADD" => {
                 let netns = required_netns(env)?;
-                Ok(Call::Add {
-                    attachment: attachment(env, config)?,
-                    netns,
-                })
+                Ok(Call::Add { attachment: attachment(env, config)?, netns })
             }
             "DEL" => {
-                let netns = env("CNI_NETNS")
-                    .filter(|path| !path.is_empty())
-                    .map(PathBuf::from);
-                Ok(Call::Del {
-                    attachment: attachment(env, config)?,
-                    netns,
-                })
+                let netns = env("CNI_NETNS").filter(|path| !path.is_empty()).map(PathBuf::from);
+                Ok(Call::Del { attachment: attachment(env, config)?, netns })
             }
             "CHECK" => {
                 since(Version::V0_4_0, command, &config)?;
@@ -106,11 +98,7 @@ impl Call {
                 let Some(previous) = config.previous()? else {
                     return Err(invalid("CHECK needs prevResult"));
                 };
-                Ok(Call::Check {
-                    attachment: attachment(env, config)?,
-                    netns,
-                    previous,
-                })
+                Ok(Call::Check { attachment: attachment(env, config)?, netns, previous })
             }
             "GC" => {
                 since(Version::V1_1_0, command, &config)?;
@@ -143,12 +131,7 @@ fn attachment(env: &dyn Fn(&str) -> Option<String>, config: Config) -> Result<At
         )));
     }
     let args = parse_args(&env("CNI_ARGS").unwrap_or_default())?;
-    Ok(Attachment {
-        container_id,
-        ifname,
-        args,
-        config,
-    })
+    Ok(Attachment { container_id, ifname, args, config })
 }
 
 /// Section "Parameters": alphanumeric pairs joined by `=`, separated by `;`.
@@ -179,13 +162,10 @@ fn valid_attachments(config: &Config) -> Result<Vec<ValidAttachment>, Error> {
         .map(|entry| {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
             match (text("containerID"), text("ifname")) {
-                (Some(container_id), Some(ifname)) => Ok(ValidAttachment {
-                    container_id,
-                    ifname,
-                }),
-                (None, _) | (_, None) => Err(invalid(format!(
-                    "{key}: an entry needs containerID and ifname"
-                ))),
+                (Some(container_id), Some(ifname)) => Ok(ValidAttachment { container_id, ifname }),
+                (None, _) | (_, None) => {
+                    Err(invalid(format!("{key}: an entry needs containerID and ifname")))
+                }
             }
         })
         .collect()
@@ -197,10 +177,7 @@ fn since(version: Version, command: &str, config: &Config) -> Result<(), Error> 
     }
     Err(Error::new(
         ErrorCode::IncompatibleVersion,
-        format!(
-            "{command} exists since CNI {version}, the configuration has {}",
-            config.version
-        ),
+        format!("{command} exists since CNI {version}, the configuration has {}", config.version),
     ))
 }
 

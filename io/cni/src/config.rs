@@ -55,28 +55,19 @@ pub(crate) fn version_of(raw: &Map<String, Value>) -> Result<Version, Error> {
     };
     Version::from_text(text).ok_or_else(|| {
         let known = Version::ALL.map(Version::as_str).join(", ");
-        Error::new(
-            ErrorCode::IncompatibleVersion,
-            format!("CNI version {text:?} is not supported"),
-        )
-        .with_details(format!("supported: {known}"))
+        Error::new(ErrorCode::IncompatibleVersion, format!("CNI version {text:?} is not supported"))
+            .with_details(format!("supported: {known}"))
     })
 }
 
 pub(crate) fn parse_object(stdin: &[u8]) -> Result<Map<String, Value>, Error> {
     let value: Value = serde_json::from_slice(stdin).map_err(|error| {
-        Error::new(
-            ErrorCode::Decoding,
-            format!("the network configuration is no JSON: {error}"),
-        )
+        Error::new(ErrorCode::Decoding, format!("the network configuration is no JSON: {error}"))
     })?;
     match value {
         Value::Object(raw) => Ok(raw),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(Error::new(
-                ErrorCode::Decoding,
-                "the network configuration is no JSON object",
-            ))
+            Err(Error::new(ErrorCode::Decoding, "the network configuration is no JSON object"))
         }
     }
 }
@@ -84,10 +75,7 @@ pub(crate) fn parse_object(stdin: &[u8]) -> Result<Map<String, Value>, Error> {
 /// A network's name or a container's id: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
 pub(crate) fn is_name(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    text.bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(legal)
+    text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) && text.bytes().all(legal)
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {

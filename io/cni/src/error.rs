@@ -82,11 +82,7 @@ pub struct Error {
 impl Error {
     /// An error with a sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Error {
-        Error {
-            code,
-            message: message.into(),
-            details: None,
-        }
+        Error { code, message: message.into(), details: None }
     }
 
     /// The same error with more to read.

@@ -90,10 +90,7 @@ impl Added {
     /// Reads a result of any version; what this library has no use for is passed over.
     pub fn from_json(value: &Value) -> Result<Added, Error> {
         Added::deserialize(value).map_err(|error| {
-            Error::new(
-                ErrorCode::Decoding,
-                format!("prevResult is not understood: {error}"),
-            )
+            Error::new(ErrorCode::Decoding, format!("prevResult is not understood: {error}"))
         })
     }
 
@@ -101,21 +98,9 @@ impl Added {
     pub fn to_json(&self, version: Version) -> Value {
         let mut result = Map::new();
         result.insert("cniVersion".into(), json!(version.as_str()));
-        list(
-            &mut result,
-            "interfaces",
-            self.interfaces.iter().map(|i| i.to_json(version)),
-        );
-        list(
-            &mut result,
-            "ips",
-            self.ips.iter().map(|ip| ip.to_json(version)),
-        );
-        list(
-            &mut result,
-            "routes",
-            self.routes.iter().map(Route::to_json),
-        );
+        list(&mut result, "interfaces", self.interfaces.iter().map(|i| i.to_json(version)));
+        list(&mut result, "ips", self.ips.iter().map(|ip| ip.to_json(version)));
+        list(&mut result, "routes", self.routes.iter().map(Route::to_json));
         result.insert("dns".into(), self.dns.to_json());
         Value::Object(result)
     }
@@ -139,11 +124,7 @@ impl Ip {
         let mut object = Map::new();
         match version {
             Version::V0_3_1 | Version::V0_4_0 => {
-                let family = if self.address.address.is_ipv4() {
-                    "4"
-                } else {
-                    "6"
-                };
+                let family = if self.address.address.is_ipv4() { "4" } else { "6" };
                 object.insert("version".into(), json!(family));
             }
             Version::V1_0_0 | Version::V1_1_0 => {}
@@ -173,18 +154,10 @@ impl Route {
 impl Dns {
     fn to_json(&self) -> Value {
         let mut object = Map::new();
-        list(
-            &mut object,
-            "nameservers",
-            self.nameservers.iter().map(|s| json!(s)),
-        );
+        list(&mut object, "nameservers", self.nameservers.iter().map(|s| json!(s)));
         text(&mut object, "domain", &self.domain);
         list(&mut object, "search", self.search.iter().map(|s| json!(s)));
-        list(
-            &mut object,
-            "options",
-            self.options.iter().map(|s| json!(s)),
-        );
+        list(&mut object, "options", self.options.iter().map(|s| json!(s)));
         Value::Object(object)
     }
 }
@@ -205,10 +178,7 @@ fn text(object: &mut Map<String, Value>, key: &str, value: &str) {
 impl From<IpAddr> for Cidr {
     /// The prefix of this one address: /32 or /128.
     fn from(address: IpAddr) -> Cidr {
-        Cidr {
-            address,
-            len: if address.is_ipv4() { 32 } else { 128 },
-        }
+        Cidr { address, len: if address.is_ipv4() { 32 } else { 128 } }
     }
 }
 
@@ -219,11 +189,7 @@ impl FromStr for Cidr {
         let (address, len) = text.split_once('/').ok_or_else(refuse)?;
         let address: IpAddr = address.parse().map_err(|_| refuse())?;
         let len = len.parse().map_err(|_| refuse())?;
-        if len > Cidr::from(address).len {
-            Err(refuse())
-        } else {
-            Ok(Cidr { address, len })
-        }
+        if len > Cidr::from(address).len { Err(refuse()) } else { Ok(Cidr { address, len }) }
     }
 }
 

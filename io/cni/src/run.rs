@@ -41,11 +41,7 @@ pub fn run(handler: impl FnOnce(Call) -> Result<Answer, Error>) -> ExitCode {
     }));
     let env = |name: &str| std::env::var(name).ok();
     let mut stdin = Vec::new();
-    let output = match std::io::stdin()
-        .lock()
-        .take(MAX_STDIN + 1)
-        .read_to_end(&mut stdin)
-    {
+    let output = match std::io::stdin().lock().take(MAX_STDIN + 1).read_to_end(&mut stdin) {
         Ok(_) if stdin.len() as u64 > MAX_STDIN => failed(&too_long(), Version::NEWEST),
         Ok(_) => answer(&env, &stdin, handler),
         Err(error) => {
@@ -54,11 +50,7 @@ pub fn run(handler: impl FnOnce(Call) -> Result<Answer, Error>) -> ExitCode {
         }
     };
     let written = output.stdout.as_ref().is_none_or(write_stdout);
-    if output.success && written {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if output.success && written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The whole of a call without the outside world, as tests want it.
@@ -76,10 +68,7 @@ pub fn answer(
     };
     if command == "VERSION" {
         return match versions(stdin) {
-            Ok(versions) => Output {
-                stdout: Some(versions),
-                success: true,
-            },
+            Ok(versions) => Output { stdout: Some(versions), success: true },
             Err(error) => failed(&error, Version::NEWEST),
         };
     }
@@ -90,14 +79,8 @@ pub fn answer(
     let version = config.version;
     let answer = Call::parse(&command, env, config).and_then(handler);
     match answer {
-        Ok(Answer::Added(added)) => Output {
-            stdout: Some(added.to_json(version)),
-            success: true,
-        },
-        Ok(Answer::Done) => Output {
-            stdout: None,
-            success: true,
-        },
+        Ok(Answer::Added(added)) => Output { stdout: Some(added.to_json(version)), success: true },
+        Ok(Answer::Done) => Output { stdout: None, success: true },
         Err(error) => failed(&error, version),
     }
 }
@@ -117,9 +100,7 @@ fn versions(stdin: &[u8]) -> Result<Value, Error> {
 
 /// The version to answer in when the configuration is refused.
 fn spoken(stdin: &[u8]) -> Version {
-    parse_object(stdin)
-        .and_then(|raw| version_of(&raw))
-        .unwrap_or(Version::NEWEST)
+    parse_object(stdin).and_then(|raw| version_of(&raw)).unwrap_or(Version::NEWEST)
 }
 
 fn too_long() -> Error {
@@ -128,15 +109,10 @@ fn too_long() -> Error {
 }
 
 fn failed(error: &Error, version: Version) -> Output {
-    Output {
-        stdout: Some(error.to_json(version)),
-        success: false,
-    }
+    Output { stdout: Some(error.to_json(version)), success: false }
 }
 
 fn write_stdout(value: &Value) -> bool {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{value}")
-        .and_then(|()| stdout.flush())
-        .is_ok()
+    writeln!(stdout, "{value}").and_then(|()| stdout.flush()).is_ok()
 }

@@ -28,10 +28,7 @@ fn env(command: &str) -> Vec<(&str, &str)> {
         ("CNI_CONTAINERID", "abc.1_2-3"),
         ("CNI_NETNS", "/run/netns/x"),
         ("CNI_IFNAME", "eth0"),
-        (
-            "CNI_ARGS",
-            "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=a;K8S_POD_UID=",
-        ),
+        ("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=a;K8S_POD_UID="),
         ("CNI_PATH", "/opt/cni/bin"),
     ]
 }

@@ -15,12 +15,8 @@ pub enum Version {
 
 impl Version {
     /// Every version, oldest first.
-    pub const ALL: [Version; 4] = [
-        Version::V0_3_1,
-        Version::V0_4_0,
-        Version::V1_0_0,
-        Version::V1_1_0,
-    ];
+    pub const ALL: [Version; 4] =
+        [Version::V0_3_1, Version::V0_4_0, Version::V1_0_0, Version::V1_1_0];
 
     /// The newest version.
     pub const NEWEST: Version = Version::V1_1_0;

@@ -196,11 +196,22 @@ fn services(ctx: &Ctx) -> Result<()> {
 }
 
 fn routes(ctx: &Ctx) -> Result<()> {
-    heading("Routes on core0: over both spines");
-    let routes = ctx.lab.run("core0", &["ip", "route", "show", "proto", "bgp"])?;
-    for line in routes.lines() {
-        println!("  {}", line.trim_end());
+    heading("IPv4 routes on core0: over both spines");
+    let owners = owners(ctx)?;
+    let mut rows = vec![["PREFIX", "OVER"].map(str::to_owned).to_vec()];
+    for route in ctx.ip("core0", &["-4", "route", "show", "proto", "bgp"])? {
+        let hops: Vec<String> = list(&route, "/nexthops")
+            .iter()
+            .chain([&route])
+            .filter_map(|hop| text(hop, "/gateway").parse::<IpAddr>().ok())
+            .map(|gateway| match owners.get(&gateway) {
+                Some(host) => format!("{host} ({gateway})"),
+                None => gateway.to_string(),
+            })
+            .collect();
+        rows.push(vec![text(&route, "/dst").to_owned(), hops.join(" and ")]);
     }
+    table(&rows);
     Ok(())
 }
 

@@ -46,10 +46,7 @@ impl Agent {
                 return Err(Error::new(ErrorCode::InvalidConfig, message));
             }
         };
-        Ok(Agent {
-            socket,
-            retry: RETRY,
-        })
+        Ok(Agent { socket, retry: RETRY })
     }
 
     #[cfg(test)]
@@ -71,10 +68,8 @@ impl Agent {
                 Try::Done(reply) => return Ok(reply),
                 Try::Failed(error) => return Err(error),
                 Try::Away(error) if start.elapsed() >= self.retry => {
-                    let message = format!(
-                        "agent-away: nobody serves {}: {error}",
-                        self.socket.display()
-                    );
+                    let message =
+                        format!("agent-away: nobody serves {}: {error}", self.socket.display());
                     return Err(Error::new(ErrorCode::TryAgainLater, message));
                 }
                 Try::Away(_) => sleep(PAUSE),
@@ -134,9 +129,7 @@ fn exchange(
     let mut reply = Vec::new();
     let mut part = [0; 4096];
     while reply.last() != Some(&b'\n') && reply.len() <= MAX_LINE {
-        let left = patience
-            .saturating_sub(start.elapsed())
-            .max(Duration::from_millis(1));
+        let left = patience.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut part)? {
             0 => break,
@@ -150,10 +143,7 @@ fn broken(error: LineError) -> Error {
     let details = std::error::Error::source(&error).map(ToString::to_string);
     Error {
         code: ErrorCode::Other(100),
-        message: format!(
-            "{}: plugin and agent don't understand each other: {error}",
-            error.name()
-        ),
+        message: format!("{}: plugin and agent don't understand each other: {error}", error.name()),
         details,
     }
 }

@@ -31,26 +31,15 @@ fn handle(call: Call) -> Result<Answer, Error> {
             translate::added(done, &netns).map(Answer::Added)
         }
         // The namespace may be gone, and is not needed: its end of the link goes with the node's.
-        Call::Del {
-            attachment,
-            netns: _,
-        } => {
+        Call::Del { attachment, netns: _ } => {
             let agent = Agent::of(&attachment.config)?;
             ask(&agent, &translate::del(&attachment), None)?;
             Ok(Answer::Done)
         }
-        Call::Check {
-            attachment,
-            netns,
-            previous,
-        } => {
+        Call::Check { attachment, netns, previous } => {
             let agent = Agent::of(&attachment.config)?;
             let namespace = open(&netns)?;
-            ask(
-                &agent,
-                &translate::check(&attachment, &previous),
-                Some(&namespace),
-            )?;
+            ask(&agent, &translate::check(&attachment, &previous), Some(&namespace))?;
             Ok(Answer::Done)
         }
         Call::Status { config } => {
@@ -77,9 +66,6 @@ fn open(netns: &Path) -> Result<File, Error> {
             io::ErrorKind::NotFound => ErrorCode::UnknownContainer,
             _ => ErrorCode::Io,
         };
-        Error::new(
-            code,
-            format!("the namespace {} can't be opened: {error}", netns.display()),
-        )
+        Error::new(code, format!("the namespace {} can't be opened: {error}", netns.display()))
     })
 }

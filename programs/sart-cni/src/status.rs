@@ -56,28 +56,17 @@ mod tests {
     use super::*;
 
     fn check(served: Option<u64>, now: Option<u64>, expect: &str) {
-        let said = judge(
-            served.map(Duration::from_secs),
-            now.map(Duration::from_secs),
-        );
+        let said = judge(served.map(Duration::from_secs), now.map(Duration::from_secs));
         let said = said.map_or_else(|error| error.message, |()| "ok".to_owned());
         assert_eq!(said, expect);
     }
 
     #[test]
     fn only_a_long_absence_is_an_error() {
-        check(
-            None,
-            Some(5),
-            "agent-not-started: the agent has not served yet",
-        );
+        check(None, Some(5), "agent-not-started: the agent has not served yet");
         check(Some(100), Some(100), "ok");
         check(Some(100), Some(160), "ok");
-        check(
-            Some(100),
-            Some(161),
-            "agent-away: the agent has been away for 61 s",
-        );
+        check(Some(100), Some(161), "agent-away: the agent has been away for 61 s");
         check(Some(100), Some(3), "ok");
         check(Some(100), None, "ok");
     }

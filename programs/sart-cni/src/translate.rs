@@ -30,21 +30,12 @@ pub(crate) fn add(attachment: &Attachment, netns: &Path) -> Result<Request, Erro
         uid: attachment.arg("K8S_POD_UID").map(str::to_owned),
         annotations: annotations(attachment)?,
     };
-    let wire = Wire {
-        netns: netns.display().to_string(),
-        mtu: mtu(attachment)?,
-    };
-    Ok(Request::Add {
-        attachment: key(attachment),
-        allocate: Allocate { pod },
-        wire: Some(wire),
-    })
+    let wire = Wire { netns: netns.display().to_string(), mtu: mtu(attachment)? };
+    Ok(Request::Add { attachment: key(attachment), allocate: Allocate { pod }, wire: Some(wire) })
 }
 
 pub(crate) fn del(attachment: &Attachment) -> Request {
-    Request::Del {
-        attachment: key(attachment),
-    }
+    Request::Del { attachment: key(attachment) }
 }
 
 /// The result may be that of a whole chain: only addresses of our interface are looked at.
@@ -56,16 +47,8 @@ pub(crate) fn check(attachment: &Attachment, previous: &Added) -> Request {
             .and_then(|at| previous.interfaces.get(at))
             .is_some_and(|i| i.name == attachment.ifname && !i.sandbox.is_empty()),
     };
-    let addresses = previous
-        .ips
-        .iter()
-        .filter(ours)
-        .map(|ip| ip.address.address)
-        .collect();
-    Request::Check {
-        attachment: key(attachment),
-        addresses,
-    }
+    let addresses = previous.ips.iter().filter(ours).map(|ip| ip.address.address).collect();
+    Request::Check { attachment: key(attachment), addresses }
 }
 
 /// The result of ADD: the two ends of the link, the addresses of the second, the default routes.
@@ -80,21 +63,14 @@ pub(crate) fn added(done: Done, netns: &Path) -> Result<Added, Error> {
         mtu: Some(link.mtu),
         sandbox,
     };
-    let gateway = |address: &IpAddr| {
-        wired
-            .gateways
-            .iter()
-            .find(|g| g.is_ipv4() == address.is_ipv4())
-    };
+    let gateway =
+        |address: &IpAddr| wired.gateways.iter().find(|g| g.is_ipv4() == address.is_ipv4());
     let ips = allocated.addresses.iter().map(|a| Ip {
         address: Cidr::from(a.address),
         gateway: gateway(&a.address).copied(),
         interface: Some(1),
     });
-    let routes = wired.gateways.iter().map(|gw| Route {
-        dst: default_route(gw),
-        gw: Some(*gw),
-    });
+    let routes = wired.gateways.iter().map(|gw| Route { dst: default_route(gw), gw: Some(*gw) });
     Ok(Added {
         ips: ips.collect(),
         routes: routes.collect(),

@@ -17,20 +17,9 @@ fn plugin(env: &[(&str, &str)], stdin: &str) -> (String, bool) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the plugin starts");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(stdin.as_bytes())
-        .expect("stdin is read");
+    child.stdin.take().expect("piped").write_all(stdin.as_bytes()).expect("stdin is read");
     let output = child.wait_with_output().expect("the plugin ends");
-    (
-        String::from_utf8(output.stdout)
-            .expect("text")
-            .trim()
-            .to_owned(),
-        output.status.success(),
-    )
+    (String::from_utf8(output.stdout).expect("text").trim().to_owned(), output.status.success())
 }
 
 fn env<'a>(command: &'a str, netns: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -39,10 +28,7 @@ fn env<'a>(command: &'a str, netns: &'a str) -> Vec<(&'a str, &'a str)> {
         ("CNI_CONTAINERID", "c1"),
         ("CNI_NETNS", netns),
         ("CNI_IFNAME", "eth0"),
-        (
-            "CNI_ARGS",
-            "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=a;K8S_POD_UID=u",
-        ),
+        ("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=a;K8S_POD_UID=u"),
         ("CNI_PATH", "/opt/cni/bin"),
     ]
 }
@@ -78,9 +64,7 @@ fn agent(dir: &Dir, reply: &'static str) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a call");
         let mut line = String::new();
-        BufReader::new(&stream)
-            .read_line(&mut line)
-            .expect("a line");
+        BufReader::new(&stream).read_line(&mut line).expect("a line");
         stream.write_all(reply.as_bytes()).expect("a reader");
         line.trim().to_owned()
     })
@@ -135,10 +119,7 @@ fn a_refusal_is_printed_with_its_name() {
     );
     let (stdout, success) = plugin(&env("ADD", "/proc/self/ns/net"), &dir.config(""));
     assert!(!success);
-    assert_eq!(
-        stdout,
-        r#"{"cniVersion":"1.1.0","code":11,"msg":"no-room: pool p is full"}"#
-    );
+    assert_eq!(stdout, r#"{"cniVersion":"1.1.0","code":11,"msg":"no-room: pool p is full"}"#);
     agent.join().expect("asked");
 }
 
@@ -146,19 +127,13 @@ fn a_refusal_is_printed_with_its_name() {
 fn del_and_check_ask_the_agent_and_print_nothing() {
     let dir = Dir::new("del");
     let asked = agent(&dir, "{\"version\":1,\"ok\":{}}\n");
-    assert_eq!(
-        plugin(&env("DEL", "/run/netns/gone"), &dir.config("")),
-        (String::new(), true)
-    );
+    assert_eq!(plugin(&env("DEL", "/run/netns/gone"), &dir.config("")), (String::new(), true));
     assert!(asked.join().expect("asked").contains(r#""command":"DEL""#));
     std::fs::remove_file(dir.0.join("agent.sock")).expect("the first agent's socket");
     let asked = agent(&dir, "{\"version\":1,\"ok\":{}}\n");
     let previous = r#","prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"sart1"},{"name":"eth0","sandbox":"/x"}],"ips":[{"address":"10.1.0.0/32","interface":1},{"address":"9.9.9.9/32","interface":0}]}"#;
     let config = dir.config(previous);
-    assert_eq!(
-        plugin(&env("CHECK", "/proc/self/ns/net"), &config),
-        (String::new(), true)
-    );
+    assert_eq!(plugin(&env("CHECK", "/proc/self/ns/net"), &config), (String::new(), true));
     let asked = asked.join().expect("asked");
     assert!(asked.contains(r#""addresses":["10.1.0.0"]"#), "{asked}");
 }
@@ -175,17 +150,10 @@ fn status_fails_only_until_first_served_and_after_a_minute() {
         assert!(stdout.contains(expect), "{stdout}");
     };
     let uptime = std::fs::read_to_string("/proc/uptime").expect("uptime");
-    let now: f64 = uptime
-        .split(' ')
-        .next()
-        .and_then(|s| s.parse().ok())
-        .expect("seconds");
+    let now: f64 = uptime.split(' ').next().and_then(|s| s.parse().ok()).expect("seconds");
     check(None, r#""code":50,"msg":"agent-not-started"#);
     check(Some(now - 30.0), "");
-    check(
-        Some((now - 100.0).max(0.0)),
-        if now > 100.0 { "agent-away" } else { "" },
-    );
+    check(Some((now - 100.0).max(0.0)), if now > 100.0 { "agent-away" } else { "" });
     let agent = agent(&dir, "{\"version\":1,\"ok\":{}}\n");
     check(None, "");
     agent.join().expect("asked");
@@ -196,40 +164,17 @@ fn bad_input_is_a_named_error() {
     let dir = Dir::new("bad");
     let check = |env: &[(&str, &str)], stdin: &str, expect: &str| {
         let (stdout, success) = plugin(env, stdin);
-        assert!(
-            !success && stdout.contains(expect),
-            "{stdout} lacks {expect}"
-        );
+        assert!(!success && stdout.contains(expect), "{stdout} lacks {expect}");
     };
     let netns = "/proc/self/ns/net";
-    check(
-        &env("ADD", netns),
-        "no json",
-        r#""code":6,"msg":"the network configuration is no JSON"#,
-    );
-    check(
-        &env("ADD", "/no/such/netns"),
-        &dir.config(""),
-        r#""code":3"#,
-    );
-    check(
-        &env("ADD", netns),
-        &dir.config(r#","mtu":5"#),
-        "mtu 5 is not between 1280 and 65535",
-    );
-    check(
-        &env("ADD", netns),
-        &dir.config(r#","prevResult":{}"#),
-        "not-first",
-    );
+    check(&env("ADD", netns), "no json", r#""code":6,"msg":"the network configuration is no JSON"#);
+    check(&env("ADD", "/no/such/netns"), &dir.config(""), r#""code":3"#);
+    check(&env("ADD", netns), &dir.config(r#","mtu":5"#), "mtu 5 is not between 1280 and 65535");
+    check(&env("ADD", netns), &dir.config(r#","prevResult":{}"#), "not-first");
     check(&env("GC", netns), &dir.config(""), "gc-unsupported");
     let mut no_pod = env("ADD", netns);
     no_pod.retain(|(key, _)| *key != "CNI_ARGS");
-    check(
-        &no_pod,
-        &dir.config(""),
-        "pod-unknown: CNI_ARGS has no K8S_POD_NAMESPACE",
-    );
+    check(&no_pod, &dir.config(""), "pod-unknown: CNI_ARGS has no K8S_POD_NAMESPACE");
     let relative = r#"{"cniVersion":"1.1.0","name":"n","socket":"x"}"#;
     check(&env("DEL", ""), relative, "no absolute path");
 }

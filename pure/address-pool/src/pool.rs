@@ -19,17 +19,11 @@ pub struct BlockSize {
 
 impl BlockSize {
     /// Each CIDR is one block.
-    pub const WHOLE: BlockSize = BlockSize {
-        ipv4: None,
-        ipv6: None,
-    };
+    pub const WHOLE: BlockSize = BlockSize { ipv4: None, ipv6: None };
 
     /// One length for both families, as `spec.blockSize` has it.
     pub const fn one(len: u8) -> BlockSize {
-        BlockSize {
-            ipv4: Some(len),
-            ipv6: Some(len),
-        }
+        BlockSize { ipv4: Some(len), ipv6: Some(len) }
     }
 
     /// The length for a family.
@@ -118,11 +112,7 @@ impl Pool {
                 return Err(PoolError::SelfOverlap(*one, *next));
             }
         }
-        Ok(Pool {
-            name: name.into(),
-            cidrs,
-            block_size,
-        })
+        Ok(Pool { name: name.into(), cidrs, block_size })
     }
 
     /// The pool's name.
@@ -158,9 +148,7 @@ impl Pool {
 
     /// How many blocks there are over all CIDRs; each offers at most [`MAX_BLOCKS_PER_CIDR`].
     pub fn block_count(&self) -> u64 {
-        self.cidrs
-            .iter()
-            .fold(0, |sum, cidr| sum.saturating_add(self.blocks_of(cidr)))
+        self.cidrs.iter().fold(0, |sum, cidr| sum.saturating_add(self.blocks_of(cidr)))
     }
 
     /// How many blocks of one family there are.
@@ -238,10 +226,7 @@ impl Pool {
     /// The name of a block: `<pool>-<index>`; where a CIDR is one block, the first one has the
     /// pool's own name. (A name that is too long or taken is the caller's to change.)
     pub fn block_name(&self, index: u64) -> String {
-        let whole = self
-            .cidrs
-            .first()
-            .is_some_and(|c| self.block_size.of(c.family()).is_none());
+        let whole = self.cidrs.first().is_some_and(|c| self.block_size.of(c.family()).is_none());
         match index {
             0 if whole => self.name.clone(),
             index => format!("{}-{index}", self.name),
@@ -250,13 +235,9 @@ impl Pool {
 
     /// The first pair of CIDRs, own and other's, that share addresses.
     pub fn overlap(&self, other: &Pool) -> Option<(Prefix, Prefix)> {
-        self.cidrs.iter().find_map(|own| {
-            other
-                .cidrs
-                .iter()
-                .find(|c| c.overlaps(own))
-                .map(|c| (*own, *c))
-        })
+        self.cidrs
+            .iter()
+            .find_map(|own| other.cidrs.iter().find(|c| c.overlaps(own)).map(|c| (*own, *c)))
     }
 
     fn block_len(&self, cidr: &Prefix) -> u8 {
@@ -265,9 +246,7 @@ impl Pool {
 
     fn blocks_of(&self, cidr: &Prefix) -> u64 {
         let index_bits = u32::from(self.block_len(cidr).saturating_sub(cidr.len()));
-        1u64.checked_shl(index_bits)
-            .unwrap_or(u64::MAX)
-            .min(MAX_BLOCKS_PER_CIDR)
+        1u64.checked_shl(index_bits).unwrap_or(u64::MAX).min(MAX_BLOCKS_PER_CIDR)
     }
 }
 
@@ -280,10 +259,7 @@ pub fn first_overlap<'a>(
     pools
         .into_iter()
         .filter(|other| other.name != pool.name)
-        .find_map(|other| {
-            pool.overlap(other)
-                .map(|(own, theirs)| (other, own, theirs))
-        })
+        .find_map(|other| pool.overlap(other).map(|(own, theirs)| (other, own, theirs)))
 }
 
 /// The lowest number in `start..end` that is not in `used`.

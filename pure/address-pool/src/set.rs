@@ -45,11 +45,7 @@ impl ClaimError {
 impl AddressSet {
     /// An unused block.
     pub fn new(block: Prefix) -> AddressSet {
-        AddressSet {
-            block,
-            used: BTreeSet::new(),
-            lowest_free: 0,
-        }
+        AddressSet { block, used: BTreeSet::new(), lowest_free: 0 }
     }
 
     /// The block.
@@ -84,10 +80,7 @@ impl AddressSet {
 
     /// Takes this very address.
     pub fn claim(&mut self, address: IpAddr) -> Result<(), ClaimError> {
-        let outside = ClaimError::Outside {
-            address,
-            block: self.block,
-        };
+        let outside = ClaimError::Outside { address, block: self.block };
         let offset = self.block.offset_of(&address).ok_or(outside)?;
         if self.used.contains(&offset) {
             return Err(ClaimError::Taken(address));
@@ -115,9 +108,7 @@ impl AddressSet {
 
     /// Whether the address is in use.
     pub fn is_used(&self, address: &IpAddr) -> bool {
-        self.block
-            .offset_of(address)
-            .is_some_and(|offset| self.used.contains(&offset))
+        self.block.offset_of(address).is_some_and(|offset| self.used.contains(&offset))
     }
 
     /// How many addresses are in use.
@@ -142,9 +133,7 @@ impl AddressSet {
 
     /// The used addresses, lowest first.
     pub fn used_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.used
-            .iter()
-            .filter_map(|offset| self.block.nth(*offset))
+        self.used.iter().filter_map(|offset| self.block.nth(*offset))
     }
 
     fn take(&mut self, offset: u128) {

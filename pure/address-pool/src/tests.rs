@@ -37,14 +37,9 @@ fn blocks_are_cut_from_the_start_and_the_first_address_is_used() {
 
 #[test]
 fn the_index_counts_over_all_cidrs_in_order() {
-    let size = BlockSize {
-        ipv4: Some(30),
-        ipv6: Some(126),
-    };
+    let size = BlockSize { ipv4: Some(30), ipv6: Some(126) };
     let pool = pool("p", &["10.9.0.0/29", "fd00::/124", "10.0.0.0/30"], size).unwrap();
-    let blocks: Vec<_> = (0..pool.block_count())
-        .filter_map(|i| pool.block(i))
-        .collect();
+    let blocks: Vec<_> = (0..pool.block_count()).filter_map(|i| pool.block(i)).collect();
     let expect = [
         "10.9.0.0/30",
         "10.9.0.4/30",
@@ -56,20 +51,11 @@ fn the_index_counts_over_all_cidrs_in_order() {
     ];
     assert_eq!(blocks, expect.map(prefix));
     assert_eq!(pool.block_count_of(Family::Ipv6), 4);
-    assert_eq!(
-        pool.lowest_free_of(Family::Ipv6, &BTreeSet::from([0, 2])),
-        Some(3)
-    );
-    assert_eq!(
-        pool.lowest_free_of(Family::Ipv4, &BTreeSet::from([0, 1])),
-        Some(6)
-    );
+    assert_eq!(pool.lowest_free_of(Family::Ipv6, &BTreeSet::from([0, 2])), Some(3));
+    assert_eq!(pool.lowest_free_of(Family::Ipv4, &BTreeSet::from([0, 1])), Some(6));
     assert_eq!(pool.lowest_free(&BTreeSet::from([0, 1, 5])), Some(2));
     assert_eq!(pool.lowest_free(&(0..7).collect()), None);
-    assert_eq!(
-        pool.block_holding(&ip("fd00::9")),
-        Some((4, prefix("fd00::8/126")))
-    );
+    assert_eq!(pool.block_holding(&ip("fd00::9")), Some((4, prefix("fd00::8/126"))));
 }
 
 #[test]
@@ -80,10 +66,7 @@ fn without_a_block_size_each_cidr_is_one_block() {
         (pool.block(0), pool.block(1)),
         (Some(prefix("10.0.1.0/24")), Some(prefix("fd01::/64")))
     );
-    assert_eq!(
-        (pool.block_name(0).as_str(), pool.block_name(1).as_str()),
-        ("lb", "lb-1")
-    );
+    assert_eq!((pool.block_name(0).as_str(), pool.block_name(1).as_str()), ("lb", "lb-1"));
     let mut block = AddressSet::new(pool.block(0).unwrap());
     assert_eq!(block.allocate(), Some(ip("10.0.1.0")));
 }
@@ -128,41 +111,22 @@ fn overlaps_between_pools_are_found() {
     let b = pool("b", &["10.0.1.0/24"], BlockSize::WHOLE).unwrap();
     let c = pool("c", &["10.2.0.0/24", "fd00::/48"], BlockSize::WHOLE).unwrap();
     assert_eq!(a.overlap(&b), None);
-    assert_eq!(
-        a.overlap(&c),
-        Some((prefix("fd00::/64"), prefix("fd00::/48")))
-    );
+    assert_eq!(a.overlap(&c), Some((prefix("fd00::/64"), prefix("fd00::/48"))));
     let found = first_overlap(&a, [&a, &b, &c]).unwrap();
-    assert_eq!(
-        (found.0.name(), found.1, found.2),
-        ("c", prefix("fd00::/64"), prefix("fd00::/48"))
-    );
+    assert_eq!((found.0.name(), found.1, found.2), ("c", prefix("fd00::/64"), prefix("fd00::/48")));
 }
 
 #[test]
 fn the_widest_pools_stay_in_range() {
-    let wide = pool(
-        "w",
-        &["::/0", "10.0.0.0/8"],
-        BlockSize {
-            ipv4: Some(32),
-            ipv6: Some(128),
-        },
-    );
+    let wide = pool("w", &["::/0", "10.0.0.0/8"], BlockSize { ipv4: Some(32), ipv6: Some(128) });
     let wide = wide.unwrap();
     assert_eq!(wide.block_count(), MAX_BLOCKS_PER_CIDR + (1 << 24));
     assert_eq!(wide.block(MAX_BLOCKS_PER_CIDR), Some(prefix("10.0.0.0/32")));
-    assert_eq!(
-        wide.index_of(&prefix("10.0.0.1/32")),
-        Some(MAX_BLOCKS_PER_CIDR + 1)
-    );
+    assert_eq!(wide.index_of(&prefix("10.0.0.1/32")), Some(MAX_BLOCKS_PER_CIDR + 1));
     assert_eq!(wide.index_of(&prefix("::1:0:0/128")), None);
     assert_eq!(wide.size(Family::Ipv6), u128::MAX);
     let all = pool("all", &["::/0"], BlockSize::one(0)).unwrap();
-    assert_eq!(
-        (all.block(0), all.index_of(&prefix("::/0"))),
-        (Some(prefix("::/0")), Some(0))
-    );
+    assert_eq!((all.block(0), all.index_of(&prefix("::/0"))), (Some(prefix("::/0")), Some(0)));
     let mut set = AddressSet::new(prefix("::/0"));
     set.claim(ip("ffff::")).unwrap();
     assert_eq!((set.used(), set.allocate()), (1, Some(ip("::"))));
@@ -172,10 +136,7 @@ fn the_widest_pools_stay_in_range() {
 fn claims_outside_or_twice_are_refused_by_name() {
     let mut set = AddressSet::new(prefix("10.0.0.0/30"));
     set.claim(ip("10.0.0.1")).unwrap();
-    assert_eq!(
-        set.claim(ip("10.0.0.1")),
-        Err(ClaimError::Taken(ip("10.0.0.1")))
-    );
+    assert_eq!(set.claim(ip("10.0.0.1")), Err(ClaimError::Taken(ip("10.0.0.1"))));
     let outside = set.claim(ip("fd00::1")).unwrap_err();
     assert_eq!(
         (outside.name(), outside.to_string().as_str()),

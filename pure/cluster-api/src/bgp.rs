@@ -279,9 +279,21 @@ pub struct RouterStatus {
     /// Its peers, sorted by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerDigest>,
+    /// Services that this node does not announce, and why, at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// A sentence where the configuration cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// A Service that a node does not announce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Withheld {
+    /// Namespace and name of the Service, joined by `/`.
+    pub service: String,
+    /// Why, for instance `no-local-endpoints`.
+    pub reason: String,
 }
 
 /// One peer of the router now.

@@ -33,7 +33,7 @@ pub use advertisement::{
 pub use bgp::{
     AsnFrom, AsnSelector, ClusterBGP, ClusterBGPSpec, ClusterBGPStatus, ClusterPeer, NodeBGP,
     NodeBGPCondition, NodeBGPReason, NodeBGPSpec, NodeBGPState, NodeBGPStatus, NodePeer,
-    NotAdvertised, PeerDigest, RouterIdFrom, RouterIdSelector, RouterStatus, Speaker,
+    NotAdvertised, PeerDigest, RouterIdFrom, RouterIdSelector, RouterStatus, Speaker, Withheld,
 };
 pub use peer::{
     BGPPeer, BGPPeerCondition, BGPPeerSpec, BGPPeerStatus, BGPPeerTemplate, BGPPeerTemplateSpec,

@@ -46,10 +46,7 @@ impl LineError {
 
 /// The request as a line, newline included.
 pub fn encode_request(request: &Request) -> Result<Vec<u8>, LineError> {
-    encode(&RequestLine {
-        version: VERSION,
-        request,
-    })
+    encode(&RequestLine { version: VERSION, request })
 }
 
 /// Reads a request; the line must end with its newline.
@@ -64,11 +61,7 @@ pub fn encode_reply(reply: &Reply) -> Result<Vec<u8>, LineError> {
         Reply::Ok(done) => (Some(done), None),
         Reply::Error(refusal) => (None, Some(refusal)),
     };
-    encode(&ReplyLine {
-        version: VERSION,
-        ok,
-        error,
-    })
+    encode(&ReplyLine { version: VERSION, ok, error })
 }
 
 /// Reads a reply; the line must end with its newline.
@@ -102,21 +95,14 @@ fn encode<T: Serialize>(line: &T) -> Result<Vec<u8>, LineError> {
     // JSON text never holds a raw newline, so the newline ends the line.
     let mut bytes = serde_json::to_vec(line)?;
     bytes.push(b'\n');
-    if bytes.len() > MAX_LINE {
-        Err(LineError::TooLong(bytes.len()))
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() > MAX_LINE { Err(LineError::TooLong(bytes.len())) } else { Ok(bytes) }
 }
 
 fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
     if line.len() > MAX_LINE {
         return Err(LineError::TooLong(line.len()));
     }
-    let end = line
-        .iter()
-        .position(|b| *b == b'\n')
-        .ok_or(LineError::Unfinished)?;
+    let end = line.iter().position(|b| *b == b'\n').ok_or(LineError::Unfinished)?;
     let (json, rest) = line.split_at(end);
     if rest != b"\n" {
         return Err(LineError::Trailing);

@@ -3,11 +3,7 @@ use std::collections::BTreeMap;
 use crate::*;
 
 fn attachment() -> Attachment {
-    Attachment {
-        network: "sart-network".into(),
-        container_id: "c1".into(),
-        ifname: "eth0".into(),
-    }
+    Attachment { network: "sart-network".into(), container_id: "c1".into(), ifname: "eth0".into() }
 }
 
 fn add() -> Request {
@@ -23,10 +19,7 @@ fn add() -> Request {
     Request::Add {
         attachment: attachment(),
         allocate: Allocate { pod },
-        wire: Some(Wire {
-            netns: "/run/netns/x".into(),
-            mtu: None,
-        }),
+        wire: Some(Wire { netns: "/run/netns/x".into(), mtu: None }),
     }
 }
 
@@ -35,10 +28,7 @@ fn add() -> Request {
 fn requests_have_this_text() {
     let check = |request: Request, text: &str| {
         let line = encode_request(&request).unwrap();
-        assert_eq!(
-            String::from_utf8(line.clone()).unwrap(),
-            format!("{text}\n")
-        );
+        assert_eq!(String::from_utf8(line.clone()).unwrap(), format!("{text}\n"));
         assert_eq!(decode_request(&line).unwrap(), request);
     };
     check(
@@ -46,9 +36,7 @@ fn requests_have_this_text() {
         r#"{"version":1,"request":{"command":"ADD","attachment":{"network":"sart-network","containerId":"c1","ifname":"eth0"},"allocate":{"pod":{"namespace":"default","name":"a","uid":"0-1","annotations":{"sart.terassyi.net/addresspool":"default"}}},"wire":{"netns":"/run/netns/x"}}}"#,
     );
     check(
-        Request::Del {
-            attachment: attachment(),
-        },
+        Request::Del { attachment: attachment() },
         r#"{"version":1,"request":{"command":"DEL","attachment":{"network":"sart-network","containerId":"c1","ifname":"eth0"}}}"#,
     );
     check(
@@ -58,27 +46,17 @@ fn requests_have_this_text() {
         },
         r#"{"version":1,"request":{"command":"CHECK","attachment":{"network":"sart-network","containerId":"c1","ifname":"eth0"},"addresses":["10.1.0.0","fd00::1"]}}"#,
     );
-    check(
-        Request::Status {},
-        r#"{"version":1,"request":{"command":"STATUS"}}"#,
-    );
+    check(Request::Status {}, r#"{"version":1,"request":{"command":"STATUS"}}"#);
 }
 
 #[test]
 fn replies_have_this_text() {
     let check = |reply: Reply, text: &str| {
         let line = encode_reply(&reply).unwrap();
-        assert_eq!(
-            String::from_utf8(line.clone()).unwrap(),
-            format!("{text}\n")
-        );
+        assert_eq!(String::from_utf8(line.clone()).unwrap(), format!("{text}\n"));
         assert_eq!(decode_reply(&line).unwrap(), reply);
     };
-    let link = |name: &str| Link {
-        name: name.into(),
-        mac: "0a:00:00:00:00:01".into(),
-        mtu: 1500,
-    };
+    let link = |name: &str| Link { name: name.into(), mac: "0a:00:00:00:00:01".into(), mtu: 1500 };
     check(
         Reply::Ok(Done {
             allocated: Some(Allocated {
@@ -112,9 +90,7 @@ fn what_is_no_line_is_refused_by_name() {
     let check = |line: &str, name: &str, text: &str| {
         let error = decode_request(line.as_bytes()).unwrap_err();
         assert_eq!(error.name(), name, "{line}");
-        let source = std::error::Error::source(&error)
-            .map(|s| s.to_string())
-            .unwrap_or_default();
+        let source = std::error::Error::source(&error).map(|s| s.to_string()).unwrap_or_default();
         let said = format!("{error} {source}");
         assert!(said.contains(text), "{line}: {said}");
     };
@@ -123,11 +99,7 @@ fn what_is_no_line_is_refused_by_name() {
     check("{}\n{}\n", "line-trailing", "behind");
     check("hello\n", "line-syntax", "expected value");
     check("{}\n", "line-syntax", "missing field `version`");
-    check(
-        "{\"version\":2,\"new\":1}\n",
-        "line-version",
-        "version 2, version 1 is understood",
-    );
+    check("{\"version\":2,\"new\":1}\n", "line-version", "version 2, version 1 is understood");
     check(
         "{\"version\":1,\"request\":{\"command\":\"STATUS\",\"x\":1}}\n",
         "line-syntax",
@@ -143,15 +115,8 @@ fn what_is_no_line_is_refused_by_name() {
         "line-syntax",
         "unknown field `more`",
     );
-    check(
-        &" ".repeat(MAX_LINE + 1),
-        "line-too-long",
-        "1048576 are allowed",
-    );
-    assert_eq!(
-        decode_reply(b"{\"version\":1}\n").unwrap_err().name(),
-        "line-ambiguous"
-    );
+    check(&" ".repeat(MAX_LINE + 1), "line-too-long", "1048576 are allowed");
+    assert_eq!(decode_reply(b"{\"version\":1}\n").unwrap_err().name(), "line-ambiguous");
     let both =
         b"{\"version\":1,\"ok\":{},\"error\":{\"code\":1,\"reason\":\"\",\"message\":\"\"}}\n";
     assert_eq!(decode_reply(both).unwrap_err().name(), "line-ambiguous");
@@ -159,22 +124,8 @@ fn what_is_no_line_is_refused_by_name() {
 
 #[test]
 fn a_line_that_is_too_long_is_never_sent() {
-    let Request::Add {
-        attachment,
-        mut allocate,
-        wire,
-    } = add()
-    else {
-        unreachable!()
-    };
+    let Request::Add { attachment, mut allocate, wire } = add() else { unreachable!() };
     allocate.pod.name = "x".repeat(MAX_LINE);
-    let request = Request::Add {
-        attachment,
-        allocate,
-        wire,
-    };
-    assert_eq!(
-        encode_request(&request).unwrap_err().name(),
-        "line-too-long"
-    );
+    let request = Request::Add { attachment, allocate, wire };
+    assert_eq!(encode_request(&request).unwrap_err().name(), "line-too-long");
 }

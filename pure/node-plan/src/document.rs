@@ -31,7 +31,9 @@ pub fn document(view: &RouterView<'_>) -> Result<Document, String> {
     };
     let path = &node_bgp.speaker.path;
     if !is_local(path) {
-        return Err(format!("speaker.path {path:?} is neither a loopback address nor unix:"));
+        return Err(format!(
+            "speaker-not-local: speaker.path {path:?} is neither a loopback address nor unix:"
+        ));
     }
     let mut document = Document {
         asn: Some(node_bgp.asn),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster_api::world::ObjectKey;
 use cluster_api::{
     AddressType, BGPPeer, NodeBGP, NodeBGPCondition, NodeBGPReason, NodeBGPState, NodeBGPStatus,
-    PeerDigest, RouterStatus, keys,
+    PeerDigest, RouterStatus, Withheld, keys,
 };
 use inet::{Family, Prefix, Timestamp};
 use router_config::Document;
@@ -96,6 +96,8 @@ pub struct NodePlanner {
     held: BTreeMap<ObjectKey, Timestamp>,
     /// Services announced by the last plan.
     announced: BTreeSet<ObjectKey>,
+    /// Services that the last plan did not announce, and why.
+    withheld: Vec<Withheld>,
     last_document: Option<Document>,
     last_blocks: Option<Vec<HeldBlock>>,
     last_status: Option<NodeBGPStatus>,
@@ -113,6 +115,7 @@ impl NodePlanner {
             plan_at: None,
             held: BTreeMap::new(),
             announced: BTreeSet::new(),
+            withheld: Vec::new(),
             last_document: None,
             last_blocks: None,
             last_status: None,
@@ -218,6 +221,7 @@ impl NodePlanner {
         if !self.config.services {
             return announce;
         }
+        self.withheld.clear();
         let outage = self.world.many_nodes_unknown();
         let mut announced = BTreeSet::new();
         for (key, service) in &self.world.services {
@@ -227,16 +231,15 @@ impl NodePlanner {
                     self.held.remove(key);
                 }
                 Verdict::NoLocalEndpoints => {
-                    if !self.announced.contains(key) {
-                        continue;
-                    }
                     let until = match self.held.get(key) {
                         Some(until) => *until,
-                        None if outage => now + MASS_UNKNOWN_HOLD,
+                        None if outage && self.announced.contains(key) => now + MASS_UNKNOWN_HOLD,
                         None => now,
                     };
                     if until <= now {
                         self.held.remove(key);
+                        let reason = "no-local-endpoints".to_owned();
+                        self.withheld.push(Withheld { service: key.to_string(), reason });
                         continue;
                     }
                     self.held.insert(key.clone(), until);
@@ -320,6 +323,7 @@ impl NodePlanner {
                 announcing: announce.keys().copied().take(keys::LISTED_PREFIXES).collect(),
                 announced: u32::try_from(announce.len()).unwrap_or(u32::MAX),
                 peers: self.peer_digests(),
+                withheld: self.withheld.iter().take(keys::LISTED_EXCEPTIONS).cloned().collect(),
                 last_error,
             }),
         };

@@ -224,6 +224,10 @@ fn local_services_follow_their_endpoints() {
         agent.change(service("web", "Local", &["10.0.1.0"]));
         agent.change(slice("web", endpoints));
         assert_eq!(agent.paths().contains(&"10.0.1.0/32".to_owned()), *announced, "{endpoints:?}");
+        let withheld = agent.status.unwrap().router.unwrap().withheld;
+        let reasons: Vec<&str> = withheld.iter().map(|w| w.reason.as_str()).collect();
+        let expected: &[&str] = if *announced { &[] } else { &["no-local-endpoints"] };
+        assert_eq!(reasons, expected, "{endpoints:?}");
     }
 }
 

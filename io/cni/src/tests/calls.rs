@@ -8,10 +8,7 @@ fn refuse(env: &[(&str, &str)], stdin: &str, code: u32, text: &str) {
     assert_eq!(error["code"], json!(code), "{error}");
     let message = error["msg"].as_str().unwrap();
     assert!(message.contains(text), "{message:?} lacks {text:?}");
-    assert!(
-        Version::from_text(error["cniVersion"].as_str().unwrap()).is_some(),
-        "{error}"
-    );
+    assert!(Version::from_text(error["cniVersion"].as_str().unwrap()).is_some(), "{error}");
 }
 
 fn with<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -28,18 +25,14 @@ fn a_call_is_parsed_and_its_arguments_found() {
         json!({"runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"a/b": "c"}}}),
     );
     let (stdout, success) = call(&env("ADD"), &stdin, |call| {
-        let Call::Add { attachment, netns } = call else {
-            panic!("{call:?}")
-        };
+        let Call::Add { attachment, netns } = call else { panic!("{call:?}") };
         assert_eq!(netns.to_str(), Some("/run/netns/x"));
         assert_eq!(attachment.container_id, "abc.1_2-3");
         assert_eq!(attachment.ifname, "eth0");
         assert_eq!(attachment.arg("K8S_POD_NAME"), Some("a"));
         assert_eq!(attachment.arg("K8S_POD_UID"), None, "empty is absent");
         assert_eq!(attachment.config.name, "net");
-        let annotations = attachment
-            .config
-            .capability("io.kubernetes.cri.pod-annotations");
+        let annotations = attachment.config.capability("io.kubernetes.cri.pod-annotations");
         assert_eq!(annotations, Some(&json!({"a/b": "c"})));
         assert_eq!(attachment.config.previous(), Ok(None));
         Ok(Answer::Done)
@@ -55,9 +48,7 @@ fn del_needs_no_namespace_and_trusts_no_previous_result() {
         env.retain(|(k, v)| *k != "CNI_COMMAND" || *v == "DEL");
         let stdin = config("1.0.0", json!({"prevResult": {"ips": "nonsense"}}));
         let (_, success) = call(&env, &stdin, |call| {
-            let Call::Del { netns: parsed, .. } = call else {
-                panic!("{call:?}")
-            };
+            let Call::Del { netns: parsed, .. } = call else { panic!("{call:?}") };
             assert_eq!(parsed.is_some(), !netns.is_empty());
             Ok(Answer::Done)
         });
@@ -67,25 +58,15 @@ fn del_needs_no_namespace_and_trusts_no_previous_result() {
 
 #[test]
 fn check_needs_the_previous_result() {
-    refuse(
-        &env("CHECK"),
-        &config("1.0.0", json!({})),
-        7,
-        "CHECK needs prevResult",
-    );
-    let bad = config(
-        "1.0.0",
-        json!({"prevResult": {"ips": [{"address": "10.0.0.1/33"}]}}),
-    );
+    refuse(&env("CHECK"), &config("1.0.0", json!({})), 7, "CHECK needs prevResult");
+    let bad = config("1.0.0", json!({"prevResult": {"ips": [{"address": "10.0.0.1/33"}]}}));
     refuse(&env("CHECK"), &bad, 6, "10.0.0.1/33");
     let good = config(
         "0.4.0",
         json!({"prevResult": {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.0.0.1/32"}]}}),
     );
     let (_, success) = call(&env("CHECK"), &good, |call| {
-        let Call::Check { previous, .. } = call else {
-            panic!("{call:?}")
-        };
+        let Call::Check { previous, .. } = call else { panic!("{call:?}") };
         assert_eq!(previous.ips[0].address.to_string(), "10.0.0.1/32");
         Ok(Answer::Done)
     });
@@ -100,16 +81,8 @@ fn gc_and_status_need_no_container() {
         json!({"cni.dev/valid-attachments": [{"containerID": "c", "ifname": "eth0"}]}),
     );
     let (_, success) = call(&bare("GC"), &stdin, |call| {
-        let Call::Gc { valid, .. } = call else {
-            panic!("{call:?}")
-        };
-        assert_eq!(
-            valid,
-            [ValidAttachment {
-                container_id: "c".into(),
-                ifname: "eth0".into()
-            }]
-        );
+        let Call::Gc { valid, .. } = call else { panic!("{call:?}") };
+        assert_eq!(valid, [ValidAttachment { container_id: "c".into(), ifname: "eth0".into() }]);
         Ok(Answer::Done)
     });
     assert!(success);
@@ -118,33 +91,15 @@ fn gc_and_status_need_no_container() {
         Ok(Answer::Done)
     });
     assert!(success);
-    let bad = config(
-        "1.1.0",
-        json!({"cni.dev/valid-attachments": [{"ifname": "eth0"}]}),
-    );
+    let bad = config("1.1.0", json!({"cni.dev/valid-attachments": [{"ifname": "eth0"}]}));
     refuse(&bare("GC"), &bad, 7, "containerID");
 }
 
 #[test]
 fn a_command_before_its_version_is_refused() {
-    refuse(
-        &env("CHECK"),
-        &config("0.3.1", json!({"prevResult": {}})),
-        1,
-        "since CNI 0.4.0",
-    );
-    refuse(
-        &env("STATUS"),
-        &config("1.0.0", json!({})),
-        1,
-        "since CNI 1.1.0",
-    );
-    refuse(
-        &env("GC"),
-        &config("1.0.0", json!({})),
-        1,
-        "since CNI 1.1.0",
-    );
+    refuse(&env("CHECK"), &config("0.3.1", json!({"prevResult": {}})), 1, "since CNI 0.4.0");
+    refuse(&env("STATUS"), &config("1.0.0", json!({})), 1, "since CNI 1.1.0");
+    refuse(&env("GC"), &config("1.0.0", json!({})), 1, "since CNI 1.1.0");
 }
 
 #[test]
@@ -169,20 +124,12 @@ fn a_bad_environment_is_refused_with_the_variable_named() {
 #[test]
 fn a_bad_configuration_is_refused_with_its_fault_named() {
     let check = |stdin: &str, code: u32, text: &str| refuse(&env("ADD"), stdin, code, text);
-    check(
-        "hello",
-        6,
-        "the network configuration is no JSON: expected value at line 1",
-    );
+    check("hello", 6, "the network configuration is no JSON: expected value at line 1");
     check("", 6, "no JSON");
     check("[]", 6, "no JSON object");
     check("{}", 1, "CNI version \"0.1.0\" is not supported");
     check(r#"{"cniVersion": "2.0.0", "name": "n"}"#, 1, "\"2.0.0\"");
-    check(
-        r#"{"cniVersion": 1, "name": "n"}"#,
-        6,
-        "cniVersion is no string",
-    );
+    check(r#"{"cniVersion": 1, "name": "n"}"#, 6, "cniVersion is no string");
     check(r#"{"cniVersion": "1.0.0"}"#, 7, "has no name");
     check(r#"{"cniVersion": "1.0.0", "name": "a b"}"#, 7, "\"a b\"");
     check(r#"{"cniVersion": "1.0.0", "name": 5}"#, 7, "no string");
@@ -194,10 +141,7 @@ fn version_is_answered_without_the_plugin() {
         let handler = |call| panic!("handled: {call:?}");
         let (stdout, success) = call(&[("CNI_COMMAND", "VERSION")], stdin, handler);
         let supported = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
-        assert_eq!(
-            stdout,
-            Some(json!({"cniVersion": version, "supportedVersions": supported})),
-        );
+        assert_eq!(stdout, Some(json!({"cniVersion": version, "supportedVersions": supported})),);
         assert!(success);
     };
     check(r#"{"cniVersion": "0.4.0"}"#, "0.4.0");

@@ -14,14 +14,8 @@ fn added() -> Added {
     };
     Added {
         interfaces: vec![interface("host0", ""), interface("eth0", "/run/netns/x")],
-        ips: vec![
-            ip("10.1.0.0/32", "169.254.1.1"),
-            ip("fd00::1/128", "fe80::1"),
-        ],
-        routes: vec![Route {
-            dst: "0.0.0.0/0".parse().unwrap(),
-            gw: None,
-        }],
+        ips: vec![ip("10.1.0.0/32", "169.254.1.1"), ip("fd00::1/128", "fe80::1")],
+        routes: vec![Route { dst: "0.0.0.0/0".parse().unwrap(), gw: None }],
         dns: Dns::default(),
     }
 }
@@ -30,15 +24,10 @@ fn added() -> Added {
 #[test]
 fn each_version_gets_its_own_form() {
     let check = |version: &str, expect: &str| {
-        let (stdout, success) = call(&env("ADD"), &config(version, json!({})), |_| {
-            Ok(Answer::Added(added()))
-        });
+        let (stdout, success) =
+            call(&env("ADD"), &config(version, json!({})), |_| Ok(Answer::Added(added())));
         assert!(success);
-        assert_eq!(
-            stdout.unwrap(),
-            serde_json::from_str::<Value>(expect).unwrap(),
-            "{version}"
-        );
+        assert_eq!(stdout.unwrap(), serde_json::from_str::<Value>(expect).unwrap(), "{version}");
     };
     let old = |version: &str| {
         format!(
@@ -79,11 +68,7 @@ fn a_result_is_read_back_from_every_version() {
         if version < Version::V1_1_0 {
             expect.interfaces.iter_mut().for_each(|i| i.mtu = None);
         }
-        assert_eq!(
-            Added::from_json(&added().to_json(version)),
-            Ok(expect),
-            "{version}"
-        );
+        assert_eq!(Added::from_json(&added().to_json(version)), Ok(expect), "{version}");
     }
 }
 
@@ -97,14 +82,7 @@ fn name_servers_are_kept() {
 
 #[test]
 fn a_prefix_length_over_the_family_is_refused() {
-    for text in [
-        "10.0.0.1",
-        "10.0.0.1/33",
-        "fd00::1/129",
-        "x/8",
-        "10.0.0.1/-1",
-        "10.0.0.1/",
-    ] {
+    for text in ["10.0.0.1", "10.0.0.1/33", "fd00::1/129", "x/8", "10.0.0.1/-1", "10.0.0.1/"] {
         assert!(text.parse::<Cidr>().is_err(), "{text}");
     }
 }

@@ -16,18 +16,12 @@ fn a_descriptor_travels_beside_the_bytes() {
     let (n, fd) = receive(theirs.as_fd(), &mut buffer).unwrap();
     assert_eq!(&buffer[..n], b"hello");
     let received = std::fs::File::from(fd.unwrap());
-    assert_eq!(
-        received.metadata().unwrap().ino(),
-        file.metadata().unwrap().ino()
-    );
+    assert_eq!(received.metadata().unwrap().ino(), file.metadata().unwrap().ino());
     drop(ours);
     let mut rest = String::new();
     theirs.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, " again");
-    assert!(matches!(
-        receive(theirs.as_fd(), &mut buffer),
-        Ok((0, None))
-    ));
+    assert!(matches!(receive(theirs.as_fd(), &mut buffer), Ok((0, None))));
 }
 
 #[test]
@@ -59,17 +53,9 @@ fn a_listener_that_accepts_nothing_is_given_up() {
         assert!(held.len() < 100_000);
     };
     std::fs::remove_dir_all(&dir).unwrap();
-    assert!(
-        matches!(
-            error.raw_os_error(),
-            Some(libc::EAGAIN) | Some(libc::EMFILE)
-        ),
-        "{error}"
-    );
+    assert!(matches!(error.raw_os_error(), Some(libc::EAGAIN) | Some(libc::EMFILE)), "{error}");
     assert_eq!(
-        connect(&path, Duration::from_millis(20))
-            .unwrap_err()
-            .kind(),
+        connect(&path, Duration::from_millis(20)).unwrap_err().kind(),
         std::io::ErrorKind::NotFound
     );
 }

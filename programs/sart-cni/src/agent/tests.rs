@@ -29,10 +29,7 @@ fn serve(listener: &UnixListener, reply: &[u8]) {
     let (mut stream, _) = listener.accept().unwrap();
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line).unwrap();
-    assert!(
-        line.starts_with("{\"version\":1,\"request\":{\"command\":\"STATUS\""),
-        "{line}"
-    );
+    assert!(line.starts_with("{\"version\":1,\"request\":{\"command\":\"STATUS\""), "{line}");
     stream.write_all(reply).unwrap();
 }
 
@@ -48,26 +45,16 @@ fn an_agent_that_comes_back_is_waited_for() {
         serve(&listener, b"{\"version\":1,");
         serve(&listener, b"{\"version\":1,\"ok\":{}}\n");
     });
-    assert_eq!(
-        agent.ask(&Request::Status {}, None).unwrap(),
-        Reply::Ok(Default::default())
-    );
+    assert_eq!(agent.ask(&Request::Status {}, None).unwrap(), Reply::Ok(Default::default()));
     server.join().unwrap();
 }
 
 #[test]
 fn an_agent_that_stays_away_is_error_11() {
     let dir = Dir::new("away");
-    let error = dir
-        .agent(Duration::ZERO)
-        .ask(&Request::Status {}, None)
-        .unwrap_err();
+    let error = dir.agent(Duration::ZERO).ask(&Request::Status {}, None).unwrap_err();
     assert_eq!(error.code, ErrorCode::TryAgainLater);
-    assert!(
-        error.message.starts_with("agent-away: nobody serves "),
-        "{}",
-        error.message
-    );
+    assert!(error.message.starts_with("agent-away: nobody serves "), "{}", error.message);
 }
 
 #[test]
@@ -79,9 +66,5 @@ fn an_agent_of_another_version_is_named() {
     let error = agent.ask(&Request::Status {}, None).unwrap_err();
     server.join().unwrap();
     assert_eq!(error.code, ErrorCode::Other(100));
-    assert!(
-        error.message.starts_with("line-version: "),
-        "{}",
-        error.message
-    );
+    assert!(error.message.starts_with("line-version: "), "{}", error.message);
 }

@@ -1,7 +1,7 @@
 //! The node's blocks: their routes in the kernel, and asking for more or giving back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster_api::world::{Action, Kind, Outcome, Target, Write};
 use cluster_api::{Protocol, names};
@@ -21,6 +21,9 @@ use super::plan::PodWorld;
 
 /// Pause after something that failed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// For so long a request that was made counts as under way, if no block comes of it.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How many addresses of a block are used is told at most this often.
 const USED_INTERVAL: Duration = Duration::from_secs(5);
@@ -79,6 +82,13 @@ pub(super) fn open_routes() -> anyhow::Result<OwnRoutes> {
     Ok(OwnRoutes::open(Owner::BLOCKS, &[])?)
 }
 
+/// A request that was made.
+struct Asked {
+    at: Instant,
+    /// The blocks that the node had then; once others are there, it has been answered.
+    blocks: BTreeSet<Prefix>,
+}
+
 /// Asks for blocks that are needed, gives back those that are not, and tells how full they are.
 pub(super) struct Demand {
     pub(super) books: Books,
@@ -92,7 +102,7 @@ impl Demand {
     /// Follows the books until the agent stops.
     pub(super) async fn follow(mut self) {
         let mut demand = self.books.demand();
-        let mut asked: BTreeSet<String> = BTreeSet::new();
+        let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
         let mut told: BTreeMap<Prefix, usize> = BTreeMap::new();
         loop {
             demand.mark_unchanged();
@@ -128,28 +138,33 @@ impl Demand {
     }
 
     /// Creates a BlockRequest for each need, and removes those that nobody needs any more. False if
-    /// something must be tried again.
-    async fn ask(&self, asked: &mut BTreeSet<String>) -> bool {
+    /// something must be looked after again.
+    async fn ask(&self, asked: &mut BTreeMap<String, Asked>) -> bool {
         let needs = self.books.needs();
-        // The controller deletes a request that it has served: until the need is met it is looked
-        // after again.
         let mut all_done = needs.is_empty();
         let mut wanted = BTreeSet::new();
         for need in &needs {
             let name = request_name(need, &self.node);
             wanted.insert(name.clone());
+            // The controller deletes a request when it has made the block, which is seen here a
+            // moment later: asking again in between would bring one block too many.
+            let now = Asked { at: Instant::now(), blocks: self.blocks_of(need) };
+            if asked.get(&name).is_some_and(|a| a.blocks == now.blocks && a.at.elapsed() < ANSWER) {
+                continue;
+            }
             let family = Protocol::from(need.of.family);
             let spec = json!({"pool": need.of.pool, "node": self.node, "family": family});
             match self.write(&name, Action::Create(json!({"spec": spec}))).await {
                 Outcome::Done(_) => {
                     info!(pool = need.of.pool, family = %need.of.family, "asked for a block");
-                    asked.insert(name);
+                    asked.insert(name, now);
                 }
-                Outcome::Exists => drop(asked.insert(name)),
+                Outcome::Exists => drop(asked.insert(name, now)),
                 Outcome::Conflict | Outcome::Refused(_) | Outcome::Later(_) => {}
             }
         }
-        let unwanted: Vec<String> = asked.difference(&wanted).cloned().collect();
+        let unwanted: Vec<String> =
+            asked.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
         for name in unwanted {
             let delete = Action::Delete { uid: None, version: None };
             match self.write(&name, delete).await {
@@ -158,6 +173,14 @@ impl Demand {
             }
         }
         all_done
+    }
+
+    /// The blocks of the pool and family that the node has now.
+    fn blocks_of(&self, need: &Need) -> BTreeSet<Prefix> {
+        let blocks = self.books.blocks().into_iter();
+        let of_need = blocks
+            .filter(|(prefix, pool, _)| *pool == need.of.pool && prefix.family() == need.of.family);
+        of_need.map(|(prefix, _, _)| prefix).collect()
     }
 
     async fn give_back(&self, names: &BTreeMap<Prefix, String>) -> bool {

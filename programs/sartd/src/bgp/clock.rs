@@ -4,6 +4,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use inet::Timestamp;
 
+/// The shortest time between two lines of log that others can make us write.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
 /// Counts from the start of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
@@ -30,5 +33,22 @@ impl Clock {
     /// A moment in Unix seconds.
     pub(super) fn unix(&self, at: Timestamp) -> u64 {
         (self.unix + at.elapsed()).as_secs()
+    }
+}
+
+/// Limits how often others can make us write to the log.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    last: Option<Instant>,
+}
+
+impl Quiet {
+    /// Whether it is time for another line.
+    pub(super) fn may_log(&mut self) -> bool {
+        let may = self.last.is_none_or(|last| last.elapsed() >= LOG_EVERY);
+        if may {
+            self.last = Some(Instant::now());
+        }
+        may
     }
 }

@@ -40,9 +40,9 @@ pub(crate) struct Args {
     /// Write the best routes into the kernel. The endpoint itself has no meaning any more.
     #[arg(long, value_name = "ENDPOINT")]
     fib: Option<String>,
-    /// The kernel's table that --fib writes to.
-    #[arg(long, value_name = "TABLE", default_value_t = router_config::DEFAULT_FIB_TABLE)]
-    table_id: u32,
+    /// The kernel's table that routes are written to [default: 254, or the file's].
+    #[arg(long, value_name = "TABLE", value_parser = clap::value_parser!(u32).range(1..))]
+    table_id: Option<u32>,
     /// Without meaning; accepted as in v0.1.
     #[arg(long, value_name = "ENDPOINT")]
     exporter: Option<String>,

@@ -119,6 +119,7 @@ impl Router {
             shown.conditions = conditions;
         });
         if let Some(lost) = &self.kernel_lost {
+            // It passes again with the next snapshot.
             publisher.kernel.fail(lost);
         }
         let waits = self.parts.restarting && !self.settled && self.parts.speaker.global().is_some();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bgp_packet::PeerKind;
 use bgp_speaker::{Best, ConnId, Event, Input, Output, Speaker};
 use inet::{Family, NextHop, Prefix, RouteTarget, Timestamp};
-use kernel::fib::FibEvents;
+use kernel::fib::{Fib, FibEvents};
 use kernel::routes::OwnRoutes;
 use node_api::Call;
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +17,7 @@ use sockets::{Dial, Sockets};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::clock::Clock;
+use super::clock::{Clock, Quiet};
 use super::links::{self, Facts};
 use super::owners::Owners;
 use super::publish::Publisher;
@@ -39,8 +39,8 @@ const OUTPUTS: usize = 4096;
 /// Kernel writes of one batch.
 const BATCH: usize = 4096;
 
-/// The shortest time between two lines of log about one kind of trouble.
-const LOG_EVERY: Duration = Duration::from_secs(5);
+/// The pause before the kernel's news are asked for again after they stopped.
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// How long stale kernel routes stay after choosing began. A peer that has restarted itself is not
 /// waited for (RFC 4724 §4.1), but its routes are on their way.
@@ -89,6 +89,8 @@ pub(super) struct Router {
     pub(super) deaf: BTreeMap<std::net::SocketAddr, String>,
     /// Why the kernel's news stopped.
     pub(super) kernel_lost: Option<String>,
+    /// When they are asked for again.
+    reopen_at: Option<Timestamp>,
     pub(super) settled: bool,
     /// When kernel routes of the run before that nobody has renewed are to go.
     sweep_at: Option<Timestamp>,
@@ -112,6 +114,7 @@ impl Router {
             port: None,
             deaf: BTreeMap::new(),
             kernel_lost: None,
+            reopen_at: None,
             settled: false,
             sweep_at: None,
             owners_ready: false,
@@ -134,7 +137,9 @@ impl Router {
             self.write();
             self.publish();
             self.parts.loop_time.observe(started.elapsed().as_secs_f64());
-            let wake = self.wake_at().map(|at| self.parts.clock.instant(at));
+            let clock = self.parts.clock;
+            let wake = self.wake_at().map(|at| clock.instant(at));
+            let reopen = self.reopen_at.map(|at| clock.instant(at));
             tokio::select! {
                 () = &mut told => return self,
                 Some(event) = inputs.sockets.recv() => {
@@ -148,6 +153,12 @@ impl Router {
                 }
                 event = inputs.kernel.next(), if self.kernel_lost.is_none() => {
                     self.kernel(event);
+                    self.parts.publisher.changed();
+                }
+                () = until(reopen) => {
+                    if let Some(events) = self.reopen_kernel() {
+                        inputs.kernel = events;
+                    }
                     self.parts.publisher.changed();
                 }
                 written = finished(&mut self.writing) => self.written(written),
@@ -372,6 +383,23 @@ impl Router {
             Err(error) => {
                 tracing::error!(%error, "the kernel's news stopped");
                 self.kernel_lost = Some(error.to_string());
+                self.reopen_at = Some(self.parts.clock.now() + REOPEN);
+            }
+        }
+    }
+
+    /// Opens both ways to the kernel anew; all is then read again.
+    fn reopen_kernel(&mut self) -> Option<FibEvents> {
+        match Fib::open(self.parts.routes.owner(), &[]) {
+            Ok(Fib { routes, events }) => {
+                self.parts.routes = routes;
+                (self.kernel_lost, self.reopen_at) = (None, None);
+                Some(events)
+            }
+            Err(error) => {
+                self.kernel_lost = Some(error.to_string());
+                self.reopen_at = Some(self.parts.clock.now() + REOPEN);
+                None
             }
         }
     }
@@ -467,22 +495,6 @@ impl Router {
             }
             Event::SelectionBegan { timed_out } => tracing::info!(timed_out, "choosing begins"),
         }
-    }
-}
-
-/// Limits how often others can make us write to the log.
-#[derive(Debug, Default)]
-struct Quiet {
-    last: Option<Instant>,
-}
-
-impl Quiet {
-    fn may_log(&mut self) -> bool {
-        let may = self.last.is_none_or(|last| last.elapsed() >= LOG_EVERY);
-        if may {
-            self.last = Some(Instant::now());
-        }
-        may
     }
 }
 

@@ -38,6 +38,9 @@ const MAX_FILE: u64 = 64 << 20;
 /// Timer). Well below the time for which peers keep our routes.
 const SELECTION_DEFERRAL: Duration = Duration::from_secs(30);
 
+/// How long the kernel's routes may take to be read at the start.
+const KERNEL_TIME: Duration = Duration::from_secs(60);
+
 /// Requests that may wait for the router's task.
 const CALLS: usize = 64;
 
@@ -51,11 +54,16 @@ pub(super) fn document(args: &Args) -> anyhow::Result<Option<Document>> {
         asn: args.asn,
         router_id: args.router_id,
         fib_endpoint: args.fib.clone(),
-        fib_table: args.fib.is_some().then_some(args.table_id),
         exporter: args.exporter.clone(),
         ..Document::default()
     };
     document.merge(flags);
+    if let Some(table) = args.table_id {
+        match &mut document.fib {
+            Some(fib) => fib.table = table,
+            None => document.fib_table = Some(table),
+        }
+    }
     if document.exporter.is_some() {
         tracing::warn!("`exporter` has no meaning any more: routes are shown by `sart`");
     }
@@ -102,8 +110,16 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let table_id = owners.fib_table_or_default();
     let install = owners.fib_table().is_some();
     let owner = Owner::ROUTER.in_table(table_id);
-    let Fib { routes, events: kernel_events } =
+    let Fib { routes, events: mut kernel_events } =
         Fib::open(owner, &[]).context("cannot talk to the kernel")?;
+    // Before any session: a next hop that does not resolve yet would take routes away that the run
+    // before has left.
+    let first = tokio::time::timeout(KERNEL_TIME, kernel_events.next())
+        .await
+        .context("the kernel does not tell its routes")?
+        .context("cannot read the kernel's routes")?;
+    let mut table = RouteTable::new(kernel::fib::config(owner, install));
+    table.handle(clock.now(), route_table::Input::Kernel(first));
     let found = routes.list().await.context("cannot read the kernel's routes")?;
     let restarting = was_running || !found.is_empty();
     // The F bit says that what we announced is still forwarded. It is where our routes are still
@@ -142,7 +158,7 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let parts = Parts {
         clock,
         speaker,
-        table: RouteTable::new(kernel::fib::config(owner, install)),
+        table,
         table_id,
         owners,
         sockets,
@@ -152,6 +168,7 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
         write_failures,
         restarting,
     };
+    parts.publisher.kernel_read();
     let inputs = Inputs { sockets: socket_events, kernel: kernel_events, calls: requests };
     let router = Router::new(parts);
 

@@ -72,15 +72,20 @@ impl NodeIpam {
     /// wanted soon. Two wait for [`GRACE`]: an auto pool's last block, for the next pod surely
     /// comes, and one that nobody has used yet, for whoever asked for it may come again.
     pub fn give_back(&mut self, now: Timestamp) -> Vec<Prefix> {
+        let mut levels = self.levels();
         let mut given = Vec::new();
         // The highest go first, so that the lowest fill up.
         let prefixes: Vec<Prefix> = self.blocks.keys().rev().copied().collect();
         for prefix in prefixes {
-            if self.returnable_at(&prefix).is_some_and(|at| at <= now)
-                && let Some(block) = self.blocks.get_mut(&prefix)
-            {
+            let due = self.returnable_at(&prefix, &levels).is_some_and(|at| at <= now);
+            if let Some(block) = self.blocks.get_mut(&prefix).filter(|_| due) {
                 block.leaving = true;
                 given.push(prefix);
+                let choice = PoolChoice { pool: block.pool.clone(), family: prefix.family() };
+                if let Some(level) = levels.get_mut(&choice) {
+                    level.blocks = level.blocks.saturating_sub(1);
+                    level.free = level.free.saturating_sub(prefix.size());
+                }
             }
         }
         given
@@ -97,17 +102,23 @@ impl NodeIpam {
 
     /// When [`NodeIpam::give_back`] should next be asked, if nothing else happens.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.blocks.keys().filter_map(|prefix| self.returnable_at(prefix)).min()
+        let levels = self.levels();
+        self.blocks.keys().filter_map(|prefix| self.returnable_at(prefix, &levels)).min()
     }
 
     /// From when on a block may go; none while it may not.
-    fn returnable_at(&self, prefix: &Prefix) -> Option<Timestamp> {
-        let block = self.blocks.get(prefix).filter(|block| !block.leaving)?;
+    fn returnable_at(
+        &self,
+        prefix: &Prefix,
+        levels: &BTreeMap<PoolChoice, Level>,
+    ) -> Option<Timestamp> {
+        let empty = |block: &&Block| !block.leaving && block.addresses.is_empty();
+        let block = self.blocks.get(prefix).filter(empty)?;
         let choice = PoolChoice { pool: block.pool.clone(), family: prefix.family() };
-        if !block.addresses.is_empty() || self.waiting.values().flatten().any(|w| *w == choice) {
+        if self.waiting.values().flatten().any(|w| *w == choice) {
             return None;
         }
-        let level = self.levels().get(&choice).copied().unwrap_or_default();
+        let level = levels.get(&choice).copied().unwrap_or_default();
         let facts = self.pools.get(&choice);
         let last = level.blocks <= 1;
         let without_it = level.free.saturating_sub(prefix.size());

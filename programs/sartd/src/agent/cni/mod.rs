@@ -26,7 +26,7 @@ use cni_wire::{Pod, Refusal};
 use node_plan::ipam::PoolChoice;
 
 pub(crate) use books::Books;
-pub(crate) use install::{Install, Installed, install};
+pub(crate) use install::{Install, install};
 pub(crate) use links::KernelLinks;
 pub(crate) use metrics::CallMetrics;
 pub(crate) use server::{Config, Server};

@@ -7,7 +7,8 @@ use std::process::Command;
 use super::*;
 
 const INSIDE: &str = "SART_TEST_INSIDE_NAMESPACE";
-const UNSHARE: [&str; 3] = ["--user", "--map-root-user", "--net"];
+/// Without root by way of a user namespace; as root also where those are forbidden.
+const UNSHARE: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
 
 /// Runs `body` in namespaces of its own; a kernel or container that allows none is said loudly.
 fn isolated(test: &str, body: impl FnOnce()) {
@@ -15,14 +16,17 @@ fn isolated(test: &str, body: impl FnOnce()) {
         return body();
     }
     let probe = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-    let allowed = Command::new("unshare").args(UNSHARE).args(["sh", "-c", probe]).output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
+    let allowed = |flags: &&&[&str]| {
+        let output = Command::new("unshare").args(**flags).args(["sh", "-c", probe]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let Some(flags) = UNSHARE.iter().find(allowed) else {
         // Not a print macro: those are captured.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: no namespaces with writable sysctls");
         return;
-    }
+    };
     let output = Command::new("unshare")
-        .args(UNSHARE)
+        .args(*flags)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture", &format!("agent::cni::tests::real::{test}")])
         .env(INSIDE, "1")
