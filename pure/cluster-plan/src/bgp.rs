@@ -49,6 +49,10 @@ pub(crate) fn node_steps(world: &World, index: &Index, name: &str) -> Steps {
             if node_bgp.is_none_or(|have| !is_up_to_date(have, node, spec)) {
                 steps.write(target.clone(), node_bgp_write(node_bgp, node, spec));
             }
+            if node_bgp.is_none() {
+                // A peer's node comes before the peer.
+                return steps;
+            }
             spec.peers.clone().unwrap_or_default()
         }
         (None, Some(have)) if is_managed(have) => {

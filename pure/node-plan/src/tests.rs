@@ -81,7 +81,7 @@ impl Agent {
     }
 
     fn node(&mut self, name: &str, ready: &str) {
-        self.change(Change::Nodes(put(json!({
+        self.change(Change::Nodes(boxed(json!({
             "metadata": {"name": name},
             "status": {
                 "conditions": [{"type": "Ready", "status": ready}],
@@ -103,6 +103,10 @@ fn put<T: serde::de::DeserializeOwned>(object: Value) -> Seen<T> {
     Seen::Put(serde_json::from_value(object).unwrap())
 }
 
+fn boxed<T: serde::de::DeserializeOwned>(object: Value) -> Box<Seen<T>> {
+    Box::new(put(object))
+}
+
 fn none<T>() -> Seen<T> {
     Seen::All { objects: vec![], bad: vec![], version: "1".into() }
 }
@@ -112,7 +116,7 @@ fn empty_lists() -> Vec<Change> {
         Change::Blocks(none()),
         Change::EndpointSlices(none()),
         Change::NodeBgps(none()),
-        Change::Nodes(none()),
+        Change::Nodes(Box::new(none())),
         Change::Peers(none()),
         Change::Pools(none()),
         Change::Services(none()),

@@ -23,7 +23,7 @@ pub enum Change {
     /// Of NodeBGPs.
     NodeBgps(Seen<NodeBGP>),
     /// Of Nodes.
-    Nodes(Seen<Node>),
+    Nodes(Box<Seen<Node>>),
     /// Of BGPPeers.
     Peers(Seen<BGPPeer>),
     /// Of AddressPools.
@@ -111,7 +111,7 @@ impl World {
             }
             Change::Nodes(seen) => {
                 let listed = is_list(&seen).then_some(Watch::Nodes);
-                see(&mut self.nodes, seen, |n: Node| Some(NodeView::of(&n)));
+                see(&mut self.nodes, *seen, |n: Node| Some(NodeView::of(&n)));
                 listed
             }
             Change::Peers(seen) => {
@@ -197,8 +197,8 @@ impl PoolView {
 impl NodeView {
     fn of(node: &Node) -> NodeView {
         let status = node.status.as_ref();
-        let conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
-        let ready = conditions.filter(|c| c.type_ == "Ready").next_back();
+        let mut conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+        let ready = conditions.rfind(|c| c.type_ == "Ready");
         let addresses = status.and_then(|s| s.addresses.as_ref()).into_iter().flatten();
         NodeView {
             unknown: ready.is_some_and(|c| c.status == "Unknown"),

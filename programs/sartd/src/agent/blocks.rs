@@ -104,6 +104,7 @@ impl Demand {
         let mut demand = self.books.demand();
         let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
         let mut told: BTreeMap<Prefix, usize> = BTreeMap::new();
+        let mut told_at = Instant::now();
         loop {
             demand.mark_unchanged();
             let names = self.names();
@@ -111,8 +112,12 @@ impl Demand {
             if !self.ask(&mut asked).await | !self.give_back(&names).await {
                 again = Some(RETRY);
             }
-            if !self.tell_used(&names, &mut told).await {
-                again = again.or(Some(USED_INTERVAL));
+            if told_at.elapsed() >= USED_INTERVAL {
+                told_at = Instant::now();
+                self.tell_used(&names, &mut told).await;
+            }
+            if self.books.blocks().iter().any(|(prefix, _, used)| told.get(prefix) != Some(used)) {
+                again = again.or(Some(USED_INTERVAL.saturating_sub(told_at.elapsed())));
             }
             let again = [again, self.books.wake_in()].into_iter().flatten().min();
             let changed = async {
@@ -186,7 +191,10 @@ impl Demand {
     async fn give_back(&self, names: &BTreeMap<Prefix, String>) -> bool {
         let mut all_done = true;
         for prefix in self.books.give_back() {
-            let Some(name) = names.get(&prefix) else { continue };
+            let Some(name) = names.get(&prefix) else {
+                self.books.keep(&prefix);
+                continue;
+            };
             let target = Target::cluster(Kind::AddressBlock, name);
             let action = Action::Delete { uid: None, version: None };
             match self.writer.write(&Write { target, action }).await {
@@ -201,15 +209,13 @@ impl Demand {
         all_done
     }
 
-    /// Tells how many addresses of each block are used, where it changed. False if not all could
-    /// be told.
+    /// Tells how many addresses of each block are used, where it changed.
     async fn tell_used(
         &self,
         names: &BTreeMap<Prefix, String>,
         told: &mut BTreeMap<Prefix, usize>,
-    ) -> bool {
+    ) {
         told.retain(|prefix, _| names.contains_key(prefix));
-        let mut all_done = true;
         for (prefix, _, used) in self.books.blocks() {
             let Some(name) = names.get(&prefix) else { continue };
             if told.get(&prefix) == Some(&used) {
@@ -219,10 +225,9 @@ impl Demand {
             let action = Action::MergeStatus(json!({"status": {"used": used}}));
             match self.writer.write(&Write { target, action }).await {
                 Outcome::Done(_) | Outcome::Conflict => drop(told.insert(prefix, used)),
-                Outcome::Exists | Outcome::Refused(_) | Outcome::Later(_) => all_done = false,
+                Outcome::Exists | Outcome::Refused(_) | Outcome::Later(_) => self.metrics.failed(),
             }
         }
-        all_done
     }
 
     async fn write(&self, request: &str, action: Action) -> Outcome {

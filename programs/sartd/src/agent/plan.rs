@@ -70,7 +70,7 @@ fn watches(client: &Client) -> (Watches<Change>, mpsc::Receiver<Change>) {
     watches.add(Api::all(client.clone()), Scope::default(), Change::Blocks);
     watches.add(Api::all(client.clone()), Scope::default(), Change::EndpointSlices);
     watches.add(Api::all(client.clone()), Scope::default(), Change::NodeBgps);
-    watches.add(Api::all(client.clone()), Scope::default(), Change::Nodes);
+    watches.add(Api::all(client.clone()), Scope::default(), |s| Change::Nodes(Box::new(s)));
     watches.add(Api::all(client.clone()), Scope::default(), Change::Peers);
     watches.add(Api::all(client.clone()), Scope::default(), Change::Pools);
     watches.add(Api::all(client.clone()), Scope::default(), Change::Services);
