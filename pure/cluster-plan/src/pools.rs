@@ -123,9 +123,12 @@ impl Entry {
             Some((why, message)) => Fact::refused(READY, *why, message),
         }];
         if self.auto {
-            facts.push(match &self.auto_refused {
-                None => Fact::holds(AUTO_ASSIGN, "Accepted", "used where no pool is named"),
-                Some(message) => Fact::refused(AUTO_ASSIGN, Refusal::SecondAutoAssign, message),
+            facts.push(match (&self.refused, &self.auto_refused) {
+                (Some((why, _)), _) => {
+                    Fact::refused(AUTO_ASSIGN, Refusal::PoolRefused, format!("see Ready ({why})"))
+                }
+                (None, None) => Fact::holds(AUTO_ASSIGN, "Accepted", "used where no pool is named"),
+                (None, Some(message)) => Fact::refused(AUTO_ASSIGN, Refusal::SecondAutoAssign, message),
             });
         }
         facts
