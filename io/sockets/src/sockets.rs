@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     next: AtomicU64,
     known: Mutex<HashSet<IpAddr>>,
     connections: Mutex<HashMap<ConnId, Connection>>,
+    /// Connections that still send what waits.
+    closing: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Sockets {
             next: AtomicU64::new(1),
             known: Mutex::default(),
             connections: Mutex::default(),
+            closing: Mutex::default(),
         });
         (Sockets { events, shared, listeners: Vec::new() }, receiver)
     }
@@ -149,6 +152,9 @@ impl Sockets {
         if let Some(connection) = self.shared.lock().remove(&conn) {
             // Without its sender the task sends what waits and ends by itself.
             drop(connection.commands);
+            let mut closing = self.shared.closing.lock().unwrap_or_else(PoisonError::into_inner);
+            closing.retain(|task| !task.is_finished());
+            closing.push(connection.task);
         }
     }
 
@@ -157,19 +163,18 @@ impl Sockets {
         self.shared.lock().remove(&conn);
     }
 
-    /// Closes all, and waits until what waits is sent, but at most so long.
+    /// Closes all, and waits until what waits is sent, also on connections that were closed before;
+    /// but at most so long.
     pub async fn shut_down(mut self, at_most: Duration) {
         for listener in self.listeners.drain(..) {
             listener.abort();
         }
-        let connections = std::mem::take(&mut *self.shared.lock());
-        let tasks: Vec<_> = connections
-            .into_values()
-            .map(|Connection { commands, task, .. }| {
-                drop(commands);
-                task
-            })
-            .collect();
+        for conn in self.shared.lock().keys().copied().collect::<Vec<_>>() {
+            self.close(conn);
+        }
+        let tasks = std::mem::take(
+            &mut *self.shared.closing.lock().unwrap_or_else(PoisonError::into_inner),
+        );
         let all = async {
             for task in tasks {
                 let _ = task.await;

@@ -203,6 +203,7 @@ async fn shutting_down_sends_what_waits() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let conn = accepted(&server, &mut events).await;
     server.send(conn, message(3, 2));
+    server.close(conn);
     let reading = tokio::spawn(async move {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
