@@ -84,6 +84,23 @@ fn host_status<'a>(lab: &'a Lab, host: &'a Host) -> HostStatus<'a> {
     }
 }
 
+/// "etcd", "kubelet (exited with 1)", "kube-scheduler (restarted 2 times)".
+fn program(program: &Program) -> String {
+    let mut notes: Vec<String> = program.ended.iter().cloned().collect();
+    if program.again {
+        notes.push("starts again".to_owned());
+    }
+    match program.restarts {
+        0 => {}
+        1 => notes.push("restarted once".to_owned()),
+        times => notes.push(format!("restarted {times} times")),
+    }
+    match notes.as_slice() {
+        [] => program.name.clone(),
+        notes => format!("{} ({})", program.name, notes.join(", ")),
+    }
+}
+
 fn plain(status: &Status<'_>) -> String {
     let mode = serde_json::to_value(status.mode).unwrap_or_default();
     let mut text = format!("lab {}, mode {}\n\n", status.lab, mode.as_str().unwrap_or_default());
@@ -93,14 +110,7 @@ fn plain(status: &Status<'_>) -> String {
         let pid = host.pid.map_or("down".to_owned(), |pid| pid.to_string());
         let v4 = host.ipv4.map_or(String::new(), |address| address.to_string());
         let v6 = host.ipv6.map_or(String::new(), |address| address.to_string());
-        let programs: Vec<String> = host
-            .programs
-            .iter()
-            .map(|program| match &program.ended {
-                None => program.name.clone(),
-                Some(how) => format!("{} ({how})", program.name),
-            })
-            .collect();
+        let programs: Vec<String> = host.programs.iter().map(program).collect();
         let programs = programs.join(" ");
         let line = format!("{:<20} {pid:<8} {v4:<13} {v6:<20} {programs}", host.name);
         let _ = writeln!(text, "{}", line.trim_end());
@@ -109,4 +119,24 @@ fn plain(status: &Status<'_>) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_shown_with_what_became_of_it() {
+        let shown = |ended: Option<&str>, again, restarts| {
+            let ended = ended.map(str::to_owned);
+            program(&Program { name: "x".to_owned(), pid: None, ended, again, restarts })
+        };
+        assert_eq!(shown(None, false, 0), "x");
+        assert_eq!(shown(None, false, 1), "x (restarted once)");
+        assert_eq!(shown(Some("exited with 1"), false, 0), "x (exited with 1)");
+        assert_eq!(
+            shown(Some("exited with 1"), true, 2),
+            "x (exited with 1, starts again, restarted 2 times)"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -169,15 +170,23 @@ pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Waits until one of two descriptors is readable.
-pub(crate) fn wait_readable(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> (bool, bool) {
+/// Waits until one of two descriptors is readable, or the limit is over.
+pub(crate) fn wait_readable(
+    first: BorrowedFd<'_>,
+    second: BorrowedFd<'_>,
+    limit: Option<Duration>,
+) -> (bool, bool) {
+    // Rounded up, so that what is waited for is due afterwards; -1 waits for ever.
+    let limit = limit.map_or(-1, |limit| {
+        i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+    });
     let mut list = [first, second].map(|fd| libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     });
     // SAFETY: the pointer and the length are those of one array.
-    unsafe { libc::poll(list.as_mut_ptr(), 2, -1) };
+    unsafe { libc::poll(list.as_mut_ptr(), 2, limit) };
     (list[0].revents != 0, list[1].revents != 0)
 }
 

@@ -11,7 +11,7 @@
 //! lab.spawn(host, Command) -> Result<Child>                   runs beside, in the whole host
 //! lab.kubectl(&["get", "pods"]) -> Result<String>; lab.kubectl_input(&["apply", "-f", "-"], text)
 //! lab.kubectl_output(&[..]) -> Result<Output>; lab.kubectl_command() -> Command for lab.spawn_network
-//! lab.kill(host, Some("bgpd")); lab.kill(host, None)          SIGKILL; a host then stays down
+//! lab.kill(host, Some("bgpd")); lab.kill(host, None)          SIGKILL; what PID 1 runs, and a host, stays away
 //! lab.start(host, Some("kube-apiserver")); lab.start(host, None); lab.stop(..); lab.reboot(host)
 //! lab.unplug(host, "eth1"); lab.plug(host, "eth1")            carrier only
 //! lab.processes(host, "bgpd") -> Vec<pid>; lab.logs(host) -> PathBuf (kubelet.log, audit.log, …)

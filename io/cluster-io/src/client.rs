@@ -18,9 +18,7 @@ pub enum ClientError {
 /// # Errors
 /// When neither is there or they cannot be used. That the API server is away is no error here.
 pub async fn client() -> Result<Client, ClientError> {
-    let mut config = Config::infer()
-        .await
-        .map_err(|e| ClientError::Config(Box::new(e)))?;
+    let mut config = Config::infer().await.map_err(|e| ClientError::Config(Box::new(e)))?;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(10));
     Client::try_from(config).map_err(|e| ClientError::Client(Box::new(e)))

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster_api::world::{Kind, Note, Target};
@@ -43,14 +43,19 @@ struct Known {
     count: i32,
 }
 
+enum Admitted {
+    /// Told not long ago.
+    Known,
+    /// Too much is told at the moment.
+    Full,
+    /// To be written now.
+    New(Known),
+}
+
 impl Recorder {
     /// A recorder that reports as `component` from `host` (a node's or pod's name).
     pub fn new(client: Client, component: &str, host: &str) -> Recorder {
-        let state = State {
-            tokens: BURST,
-            refilled: Instant::now(),
-            known: BTreeMap::new(),
-        };
+        let state = State { tokens: BURST, refilled: Instant::now(), known: BTreeMap::new() };
         Recorder {
             client,
             component: component.to_owned(),
@@ -59,17 +64,15 @@ impl Recorder {
         }
     }
 
-    /// Tells of a note, unless it was told just now or too much is told.
+    /// Tells of a note, unless it was told just now. Where too much is told, a warning waits for
+    /// its turn and a plain fact is dropped.
     pub async fn tell(&self, note: &Note) {
-        let known = {
-            // A panic while it was held cannot have left the books worse than incomplete.
-            let mut state = self
-                .state
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-            match state.admit(note, Instant::now()) {
-                Some(known) => known,
-                None => return,
+        let known = loop {
+            match self.admit(note) {
+                Admitted::Known => return,
+                Admitted::Full if note.warning => tokio::time::sleep(REFILL).await,
+                Admitted::Full => return,
+                Admitted::New(known) => break known,
             }
         };
         let (kind, name) = (note.about.kind.name(), &note.about.name);
@@ -86,6 +89,12 @@ impl Recorder {
         }
     }
 
+    fn admit(&self, note: &Note) -> Admitted {
+        // A panic while it was held cannot have left the books worse than incomplete.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.admit(note, Instant::now())
+    }
+
     async fn write(&self, note: &Note, known: &Known) -> Result<(), kube::Error> {
         // Events about cluster-scoped objects live where kubectl looks for them.
         let namespace = match note.about.namespace.as_str() {
@@ -96,9 +105,7 @@ impl Recorder {
         let now = Time(jiff::Timestamp::now());
         if known.count > 1 {
             let body = json!({ "count": known.count, "lastTimestamp": now });
-            let patch = api
-                .patch(&known.name, &PatchParams::default(), &Patch::Merge(body))
-                .await;
+            let patch = api.patch(&known.name, &PatchParams::default(), &Patch::Merge(body)).await;
             match patch {
                 Ok(_) => return Ok(()),
                 // Events are deleted after an hour; then it is told anew.
@@ -137,11 +144,7 @@ impl Recorder {
 }
 
 fn about(target: &Target, uid: Option<&str>) -> ObjectReference {
-    let Target {
-        kind,
-        namespace,
-        name,
-    } = target;
+    let Target { kind, namespace, name } = target;
     // Events about a Node carry its name as UID: so kubectl and the kubelet do.
     let uid = match kind {
         Kind::Node => Some(name.clone()),
@@ -159,13 +162,10 @@ fn about(target: &Target, uid: Option<&str>) -> ObjectReference {
 
 impl State {
     /// The Event to write for a note, if one shall be written now.
-    fn admit(&mut self, note: &Note, now: Instant) -> Option<Known> {
+    fn admit(&mut self, note: &Note, now: Instant) -> Admitted {
         let before = self.known.get(note).cloned();
-        if before
-            .as_ref()
-            .is_some_and(|known| now.duration_since(known.last) < AGAIN_AFTER)
-        {
-            return None;
+        if before.as_ref().is_some_and(|known| now.duration_since(known.last) < AGAIN_AFTER) {
+            return Admitted::Known;
         }
         let refill = now.duration_since(self.refilled).as_millis() / REFILL.as_millis();
         let refill = u32::try_from(refill).unwrap_or(BURST).min(BURST);
@@ -173,28 +173,24 @@ impl State {
             self.tokens = (self.tokens + refill).min(BURST);
             self.refilled = now;
         }
-        self.tokens = self.tokens.checked_sub(1)?;
+        // The last tokens are for warnings.
+        let least = if note.warning { 1 } else { BURST / 2 };
+        if self.tokens < least {
+            return Admitted::Full;
+        }
+        self.tokens -= 1;
         if self.known.len() >= REMEMBERED {
-            self.known
-                .retain(|_, known| now.duration_since(known.last) < AGAIN_AFTER);
+            self.known.retain(|_, known| now.duration_since(known.last) < AGAIN_AFTER);
         }
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
         let known = match before {
-            Some(known) => Known {
-                last: now,
-                count: known.count.saturating_add(1),
-                ..known
-            },
-            None => Known {
-                last: now,
-                name: event_name(&note.about.name),
-                count: 1,
-            },
+            Some(known) => Known { last: now, count: known.count.saturating_add(1), ..known },
+            None => Known { last: now, name: event_name(&note.about.name), count: 1 },
         };
         self.known.insert(note.clone(), known.clone());
-        Some(known)
+        Admitted::New(known)
     }
 }
 

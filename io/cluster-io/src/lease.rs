@@ -33,9 +33,7 @@ pub struct Leadership {
 impl Leadership {
     /// Whether we lead at this moment.
     pub fn leads(&self) -> bool {
-        self.until
-            .borrow()
-            .is_some_and(|until| Instant::now() < until)
+        self.until.borrow().is_some_and(|until| Instant::now() < until)
     }
 
     /// Until when we lead without another renewal, if we do.
@@ -64,6 +62,7 @@ pub fn lead(
         start: Instant::now(),
         tell,
         stored: None,
+        led: false,
     };
     (Leadership { until }, driver.run(stop))
 }
@@ -76,6 +75,8 @@ struct Driver {
     tell: watch::Sender<Option<Instant>>,
     /// The Lease as last read or written.
     stored: Option<Lease>,
+    /// Whether we led when it was told last.
+    led: bool,
 }
 
 impl Driver {
@@ -96,11 +97,7 @@ impl Driver {
                 () = &mut stop => break,
             }
         }
-        if let Some(Step::Write {
-            holder,
-            transitions,
-            version,
-        }) = self.elector.release(self.now())
+        if let Some(Step::Write { holder, transitions, version }) = self.elector.release(self.now())
         {
             self.publish();
             match self.store(&holder, transitions, version).await {
@@ -125,36 +122,34 @@ impl Driver {
                         self.elector.failed(self.now());
                     }
                 },
-                Step::Write {
-                    holder,
-                    transitions,
-                    version,
-                } => match self.store(&holder, transitions, version).await {
-                    Ok(record) => self.elector.wrote(self.now(), record),
-                    Err(error) => {
-                        warn!(%error, "cannot renew the Lease");
-                        self.elector.failed(self.now());
+                Step::Write { holder, transitions, version } => {
+                    match self.store(&holder, transitions, version).await {
+                        Ok(record) => self.elector.wrote(self.now(), record),
+                        Err(error) => {
+                            warn!(%error, "cannot renew the Lease");
+                            self.elector.failed(self.now());
+                        }
                     }
-                },
+                }
             }
             self.publish();
         }
     }
 
     /// Tells who listens until when we lead.
-    fn publish(&self) {
-        let until = self
-            .elector
-            .until()
-            .map(|until| self.start + until.elapsed());
-        let before = *self.tell.borrow();
-        if before.is_some() != until.is_some() {
+    fn publish(&mut self) {
+        let until = self.elector.until().map(|until| self.start + until.elapsed());
+        let leads = self.elector.leads(self.now());
+        if self.led != leads {
+            self.led = leads;
             let holder = self.elector.holder().unwrap_or_default();
-            match until {
-                Some(_) => info!(me = self.lease.holder, "leading"),
-                None => info!(me = self.lease.holder, holder, "not leading any more"),
+            if leads {
+                info!(me = self.lease.holder, "leading");
+            } else {
+                info!(me = self.lease.holder, holder, "not leading any more");
             }
         }
+        let before = *self.tell.borrow();
         if before != until {
             self.tell.send_replace(until);
         }
@@ -162,9 +157,7 @@ impl Driver {
 
     async fn read(&mut self) -> Result<Option<Record>, kube::Error> {
         let request = self.api.get_opt(&self.lease.name);
-        let found = tokio::time::timeout(REQUEST_TIME, request)
-            .await
-            .map_err(|_| late())??;
+        let found = tokio::time::timeout(REQUEST_TIME, request).await.map_err(|_| late())??;
         let record = found.as_ref().map(record);
         self.stored = found;
         Ok(record)
@@ -176,11 +169,7 @@ impl Driver {
         transitions: i32,
         version: Option<String>,
     ) -> Result<Record, kube::Error> {
-        let before = self
-            .stored
-            .clone()
-            .and_then(|lease| lease.spec)
-            .unwrap_or_default();
+        let before = self.stored.clone().and_then(|lease| lease.spec).unwrap_or_default();
         let now = MicroTime(jiff::Timestamp::now());
         let same = before.holder_identity.as_deref() == Some(holder);
         let mut body = Lease {
@@ -193,11 +182,7 @@ impl Driver {
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.to_owned()),
                 lease_duration_seconds: Some(15),
-                acquire_time: if same {
-                    before.acquire_time
-                } else {
-                    Some(now.clone())
-                },
+                acquire_time: if same { before.acquire_time } else { Some(now.clone()) },
                 renew_time: Some(now),
                 lease_transitions: Some(transitions),
                 ..LeaseSpec::default()
@@ -214,9 +199,7 @@ impl Driver {
                 Some(_) => self.api.replace(&self.lease.name, &params, &body).await,
             }
         };
-        let lease = tokio::time::timeout(REQUEST_TIME, request)
-            .await
-            .map_err(|_| late())??;
+        let lease = tokio::time::timeout(REQUEST_TIME, request).await.map_err(|_| late())??;
         let record = record(&lease);
         self.stored = Some(lease);
         Ok(record)

@@ -45,13 +45,7 @@ impl<C: Send + 'static> Watches<C> {
     /// `capacity` changes slows the watches down; nothing is dropped.
     pub fn new(capacity: usize) -> (Watches<C>, mpsc::Receiver<C>) {
         let (into, from) = mpsc::channel(capacity.max(1));
-        (
-            Watches {
-                into,
-                tasks: JoinSet::new(),
-            },
-            from,
-        )
+        (Watches { into, tasks: JoinSet::new() }, from)
     }
 
     /// A sender into the same channel, for what else the planner must know.
@@ -70,12 +64,7 @@ impl<C: Send + 'static> Watches<C> {
     {
         let into = self.into.clone();
         self.tasks.spawn(async move {
-            let watch = Watch {
-                api,
-                scope,
-                wrap,
-                into,
-            };
+            let watch = Watch { api, scope, wrap, into };
             // Ends only when nobody listens any more.
             let _nobody_listens = watch.run().await;
         });
@@ -178,14 +167,7 @@ where
                 Some(token) => params.continue_token = Some(token),
                 None => {
                     let version = page.metadata.resource_version.unwrap_or_default();
-                    return Ok((
-                        Seen::All {
-                            objects,
-                            bad,
-                            version: version.clone(),
-                        },
-                        version,
-                    ));
+                    return Ok((Seen::All { objects, bad, version: version.clone() }, version));
                 }
             }
         }
@@ -272,3 +254,6 @@ fn read<K: Resource>(item: DeserializeGuard<K>) -> Result<K, (ObjectKey, String)
 fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 410)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,11 +24,7 @@ impl Writer {
     /// A writer under this field manager, with at most so many writes under way.
     pub fn new(client: Client, manager: &str, under_way: usize) -> Writer {
         let room = Arc::new(Semaphore::new(under_way.max(1)));
-        Writer {
-            client,
-            manager: manager.to_owned(),
-            room,
-        }
+        Writer { client, manager: manager.to_owned(), room }
     }
 
     /// Does one write, waiting for room first.
@@ -46,15 +42,11 @@ impl Writer {
     async fn send(&self, write: &Write) -> Result<Option<Value>, kube::Error> {
         let target = &write.target;
         let api = self.api(target);
-        let post = PostParams {
-            field_manager: Some(self.manager.clone()),
-            ..PostParams::default()
-        };
+        let post =
+            PostParams { field_manager: Some(self.manager.clone()), ..PostParams::default() };
         let apply = PatchParams::apply(&self.manager).force();
-        let merge = PatchParams {
-            field_manager: Some(self.manager.clone()),
-            ..PatchParams::default()
-        };
+        let merge =
+            PatchParams { field_manager: Some(self.manager.clone()), ..PatchParams::default() };
         let object = match &write.action {
             Action::Create(body) => {
                 let body: DynamicObject =
@@ -62,23 +54,18 @@ impl Writer {
                 api.create(&post, &body).await?
             }
             Action::Apply(body) => {
-                api.patch(&target.name, &apply, &Patch::Apply(named(target, body)))
-                    .await?
+                api.patch(&target.name, &apply, &Patch::Apply(named(target, body))).await?
             }
             Action::ApplyStatus(body) => {
-                api.patch_status(&target.name, &apply, &Patch::Apply(named(target, body)))
-                    .await?
+                api.patch_status(&target.name, &apply, &Patch::Apply(named(target, body))).await?
             }
             Action::Merge(body) => api.patch(&target.name, &merge, &Patch::Merge(body)).await?,
             Action::MergeStatus(body) => {
-                api.patch_status(&target.name, &merge, &Patch::Merge(body))
-                    .await?
+                api.patch_status(&target.name, &merge, &Patch::Merge(body)).await?
             }
             Action::Delete { uid, version } => {
-                let conditions = Preconditions {
-                    uid: uid.clone(),
-                    resource_version: version.clone(),
-                };
+                let conditions =
+                    Preconditions { uid: uid.clone(), resource_version: version.clone() };
                 let params = DeleteParams::background().preconditions(conditions);
                 api.delete(&target.name, &params).await?;
                 return Ok(None);
@@ -86,9 +73,7 @@ impl Writer {
         };
         let mut object = object;
         object.metadata.managed_fields = None;
-        serde_json::to_value(&object)
-            .map(Some)
-            .map_err(kube::Error::SerdeError)
+        serde_json::to_value(&object).map(Some).map_err(kube::Error::SerdeError)
     }
 
     fn api(&self, target: &Target) -> Api<DynamicObject> {

@@ -210,5 +210,7 @@ async fn shutting_down_sends_what_waits() {
         answer
     });
     server.shut_down(Duration::from_secs(5)).await;
+    // Nothing is left to tasks that nobody waits for: the process ends now.
+    assert!(reading.is_finished());
     assert_eq!(reading.await.unwrap(), message(3, 2));
 }

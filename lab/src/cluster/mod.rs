@@ -194,7 +194,7 @@ pub(crate) fn early(cluster: &Cluster, index: usize) -> Vec<Service> {
         services.push(apiserver(cluster));
     }
     services.push(Service::new("containerd", [part("containerd")]));
-    services
+    kept(services)
 }
 
 fn apiserver(cluster: &Cluster) -> Service {
@@ -237,7 +237,6 @@ pub(crate) fn late(cluster: &Cluster, index: usize, node: &Node) -> Vec<Service>
             [
                 part("kube-controller-manager"),
                 format!("--kubeconfig={FOLDER}/kube-controller-manager.conf"),
-                "--leader-elect=false".to_owned(),
                 "--allocate-node-cidrs=false".to_owned(),
                 "--use-service-account-credentials".to_owned(),
                 format!("--root-ca-file={FOLDER}/ca.crt"),
@@ -248,11 +247,7 @@ pub(crate) fn late(cluster: &Cluster, index: usize, node: &Node) -> Vec<Service>
         ));
         services.push(Service::new(
             "kube-scheduler",
-            [
-                part("kube-scheduler"),
-                format!("--kubeconfig={FOLDER}/kube-scheduler.conf"),
-                "--leader-elect=false".to_owned(),
-            ],
+            [part("kube-scheduler"), format!("--kubeconfig={FOLDER}/kube-scheduler.conf")],
         ));
     }
     let ips: Vec<String> = node_addresses(cluster, index).iter().map(IpAddr::to_string).collect();
@@ -275,7 +270,13 @@ pub(crate) fn late(cluster: &Cluster, index: usize, node: &Node) -> Vec<Service>
             [part("kube-proxy"), format!("--config={FOLDER}/kube-proxy.json")],
         ));
     }
-    services
+    kept(services)
+}
+
+/// As on a real node, where the kubelet and systemd run again what ends: the controller manager and
+/// the scheduler count on it, since they end when they cannot renew their lease.
+fn kept(services: Vec<Service>) -> Vec<Service> {
+    services.into_iter().map(Service::restarted).collect()
 }
 
 /// The `ip` commands by which a node of the default network reaches the pods of the others.

@@ -14,6 +14,19 @@ pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) argv: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
+    #[serde(default)]
+    pub(crate) restart: Restart,
+}
+
+/// What PID 1 does when a program ends that nobody has asked to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Restart {
+    /// Nothing.
+    #[default]
+    Never,
+    /// Runs it again after a pause of 1 s, which grows to 10 s while it keeps ending at once.
+    Always,
 }
 
 impl Service {
@@ -22,7 +35,13 @@ impl Service {
             name: name.to_owned(),
             argv: argv.into_iter().map(Into::into).collect(),
             env: Vec::new(),
+            restart: Restart::Never,
         }
+    }
+
+    /// The same, and it comes back when it ends by itself.
+    pub(crate) fn restarted(self) -> Service {
+        Service { restart: Restart::Always, ..self }
     }
 }
 
@@ -33,7 +52,7 @@ pub(crate) enum Request {
     Run(Service),
     /// Runs again what was run by this name.
     Start(String),
-    /// Sends a signal to a running program.
+    /// Sends a program the signal to end; it stays away until it is started.
     Signal(String, i32),
     /// What there is.
     List,
@@ -53,8 +72,14 @@ pub(crate) struct Program {
     pub(crate) name: String,
     /// Its pid inside the host while it runs.
     pub(crate) pid: Option<i32>,
-    /// How it ended, if it has.
+    /// How it ended, if it does not run.
     pub(crate) ended: Option<String>,
+    /// It has ended by itself and is run again soon.
+    #[serde(default)]
+    pub(crate) again: bool,
+    /// How often it was run again since it was last asked for.
+    #[serde(default)]
+    pub(crate) restarts: u32,
 }
 
 /// Sends one request to the PID 1 that listens there.

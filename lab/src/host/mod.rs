@@ -3,6 +3,7 @@
 pub(crate) mod control;
 pub(crate) mod enter;
 mod init;
+mod life;
 mod rootfs;
 mod spawn;
 

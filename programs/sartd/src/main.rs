@@ -1,4 +1,4 @@
-//! The daemons: `sartd bgp`, `sartd agent` and `sartd controller`.
+//! The daemons: `sartd bgp`, `sartd agent` and `sartd controller`, and `sartd cleanup` after them.
 //!
 //! This file only picks the daemon; each module wires one of them.
 
@@ -8,6 +8,8 @@ mod logging;
 mod agent;
 #[cfg(feature = "router")]
 mod bgp;
+#[cfg(feature = "router")]
+mod cleanup;
 #[cfg(feature = "cluster")]
 mod controller;
 
@@ -34,6 +36,9 @@ enum Daemon {
     /// The cluster side of Kubernetes: addresses, blocks, peers, garbage collection.
     #[cfg(feature = "cluster")]
     Controller(controller::Args),
+    /// Takes from this node what sart left on it: routes, CNI plugin and configuration, documents.
+    #[cfg(feature = "router")]
+    Cleanup(cleanup::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
         Daemon::Agent(args) => agent::main(args),
         #[cfg(feature = "cluster")]
         Daemon::Controller(args) => controller::main(args),
+        #[cfg(feature = "router")]
+        Daemon::Cleanup(args) => cleanup::main(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -219,3 +219,45 @@ fn a_passive_and_an_active_end_meet() {
         assert_eq!((now.state(), now.since), (SessionState::Established, since));
     });
 }
+
+#[test]
+fn a_session_over_ipv6_carries_both_families() {
+    let Some(world) = World::enter("a_session_over_ipv6_carries_both_families") else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let _left = a.router("left", &LEFT.replace("10.0.0.2", "'fd00::2'"), &[]);
+        let _right = b.router("right", &RIGHT.replace("10.0.0.1", "'fd00::1'"), &[]);
+        eventually("both routes are in the kernel", async || has_routes(&b)).await;
+    });
+}
+
+#[test]
+fn cleanup_takes_what_sart_left_and_nothing_else() {
+    let Some(world) = World::enter("cleanup_takes_what_sart_left_and_nothing_else") else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let _left = a.router("left", LEFT, &[]);
+        let mut right = b.router("right", RIGHT, &[]);
+        eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+        right.crash();
+        let block = ["unreachable", "10.1.0.0/29", "proto", "83", "metric", "1024"];
+        b.run(&[&["ip", "route", "add"], &block[..]].concat());
+        b.run(&["ip", "route", "add", "10.7.0.0/24", "via", "10.0.0.1", "proto", "bgp"]);
+        let node = right.run_dir();
+        for file in ["10-sart.conflist", "sart-cni", "other.conflist"] {
+            std::fs::write(node.join(file), "").unwrap();
+        }
+
+        let dir = node.display().to_string();
+        let dirs = ["--run-dir", &dir, "--cni-conf-dir", &dir, "--cni-bin-dir", &dir];
+        let said = b.run(&[&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat());
+        assert!(said.starts_with("3 routes removed"), "{said}");
+        let routes = b.run(&["ip", "route"]);
+        assert!(!routes.contains("10.9.0.0") && !routes.contains("unreachable"), "{routes}");
+        assert!(routes.contains("10.7.0.0/24"), "another's route went: {routes}");
+        let left: Vec<_> =
+            std::fs::read_dir(node).unwrap().map(|f| f.unwrap().file_name()).collect();
+        assert_eq!(left, ["other.conflist"]);
+        b.run(&[&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat());
+    });
+}

@@ -20,11 +20,7 @@ use crate::{BGPPeerSpec, BGPPeerTemplateSpec, SessionState, keys, rules};
     derive = "PartialEq",
     status = "ClusterBGPStatus",
     doc = "Which nodes speak BGP, as whom, and with whom.",
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterBGPSpec {
@@ -115,11 +111,7 @@ pub struct Speaker {
 
 impl Default for Speaker {
     fn default() -> Speaker {
-        Speaker {
-            path: default_path(),
-            timeout: None,
-            multipath: None,
-        }
+        Speaker { path: default_path(), timeout: None, multipath: None }
     }
 }
 
@@ -141,11 +133,7 @@ pub struct ClusterPeer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_config: Option<BGPPeerTemplateSpec>,
     /// Labels of the NodeBGPs that have this peer; all that the ClusterBGP selects if left out.
-    #[serde(
-        rename = "nodeBGPSelector",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "nodeBGPSelector", default, skip_serializing_if = "Option::is_none")]
     pub node_bgp_selector: Option<BTreeMap<String, String>>,
 }
 
@@ -179,16 +167,8 @@ pub struct ClusterBGPStatus {
     printcolumn(name = "ASN", type_ = "integer", json_path = ".spec.asn"),
     printcolumn(name = "ROUTERID", type_ = "string", json_path = ".spec.routerId"),
     printcolumn(name = "BACKOFF", type_ = "integer", json_path = ".status.backoff"),
-    printcolumn(
-        name = "STATUS",
-        type_ = "string",
-        json_path = ".status.conditions[-1:].status"
-    ),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "STATUS", type_ = "string", json_path = ".status.conditions[-1:].status"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeBGPSpec {

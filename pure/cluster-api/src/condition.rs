@@ -29,22 +29,12 @@ pub struct Fact {
 impl Fact {
     /// A condition that holds.
     pub fn holds(kind: &'static str, reason: &str, message: impl Into<String>) -> Fact {
-        Fact {
-            kind,
-            holds: true,
-            reason: reason.to_owned(),
-            message: message.into(),
-        }
+        Fact { kind, holds: true, reason: reason.to_owned(), message: message.into() }
     }
 
     /// A condition that does not hold because of a refusal; the message starts with its name.
     pub fn refused(kind: &'static str, why: Refusal, message: impl std::fmt::Display) -> Fact {
-        Fact {
-            kind,
-            holds: false,
-            reason: why.reason(),
-            message: format!("{why}: {message}"),
-        }
+        Fact { kind, holds: false, reason: why.reason(), message: format!("{why}: {message}") }
     }
 }
 
@@ -59,9 +49,7 @@ pub fn merged(
     let mut list: Vec<Condition> = old.iter().filter(|c| !ours(&c.type_)).cloned().collect();
     list.extend(facts.iter().map(|fact| {
         let status = if fact.holds { "True" } else { "False" };
-        let before = old
-            .iter()
-            .find(|c| c.type_ == fact.kind && c.status == status);
+        let before = old.iter().find(|c| c.type_ == fact.kind && c.status == status);
         Condition {
             type_: fact.kind.to_owned(),
             status: status.to_owned(),

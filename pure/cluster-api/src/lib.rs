@@ -9,10 +9,7 @@
     unreachable_pub,
     reason = "KubeSchema copies each struct, with its `pub`, into a function to read its schema"
 )]
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "columns of one kind share a type"
-)]
+#![allow(clippy::duplicated_attributes, reason = "columns of one kind share a type")]
 
 mod advertisement;
 mod bgp;
@@ -76,10 +73,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
 /// Drops `format: uint8` and its like: the API server knows only signed ones and warns.
 fn without_rust_formats(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
-        let schema = version
-            .schema
-            .as_mut()
-            .and_then(|s| s.open_api_v3_schema.as_mut());
+        let schema = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut());
         if let Some(schema) = schema {
             drop_formats(schema);
         }
@@ -88,20 +82,12 @@ fn without_rust_formats(mut definition: CustomResourceDefinition) -> CustomResou
 }
 
 fn drop_formats(schema: &mut JSONSchemaProps) {
-    if schema
-        .format
-        .as_deref()
-        .is_some_and(|format| format.starts_with("uint"))
-    {
+    if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = None;
         // A number without sign has a least value, which the format said.
         schema.minimum.get_or_insert(0.0);
     }
-    for property in schema
-        .properties
-        .iter_mut()
-        .flat_map(|all| all.values_mut())
-    {
+    for property in schema.properties.iter_mut().flat_map(|all| all.values_mut()) {
         drop_formats(property);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {

@@ -54,11 +54,7 @@ pub fn advertisement(service: &str, of: IpAddr) -> String {
 /// The parts joined by `-`, cut and hashed where that is too long.
 pub fn joined(parts: &[&str]) -> String {
     let name = parts.join("-");
-    if name.len() <= MAX {
-        name
-    } else {
-        hashed(parts)
-    }
+    if name.len() <= MAX { name } else { hashed(parts) }
 }
 
 /// The parts joined by `-` with their hash: for a name that is too long or taken by an object with
@@ -69,11 +65,7 @@ pub fn hashed(parts: &[&str]) -> String {
 
 /// A text as the value of a label: itself, or cut and hashed.
 pub fn label(value: &str) -> String {
-    if value.len() <= LABEL_MAX {
-        value.to_owned()
-    } else {
-        with_hash(value, &[value], LABEL_MAX)
-    }
+    if value.len() <= LABEL_MAX { value.to_owned() } else { with_hash(value, &[value], LABEL_MAX) }
 }
 
 fn with_hash(name: &str, parts: &[&str], max: usize) -> String {
@@ -82,19 +74,14 @@ fn with_hash(name: &str, parts: &[&str], max: usize) -> String {
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    let head = name
-        .get(..end)
-        .unwrap_or_default()
-        .trim_end_matches(['-', '.']);
+    let head = name.get(..end).unwrap_or_default().trim_end_matches(['-', '.']);
     format!("{head}-{:08x}", hash(parts))
 }
 
 /// FNV-1a over the parts, each ended by a byte that no name contains.
 fn hash(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    bytes.fold(0x811c_9dc5, |hash: u32, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

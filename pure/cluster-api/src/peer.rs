@@ -92,11 +92,7 @@ pub struct SecretRef {
     category = "sart",
     derive = "PartialEq",
     doc = "What several BGP peers have in common.",
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -207,28 +203,11 @@ impl BGPPeerTemplateSpec {
     printcolumn(name = "ASN", type_ = "integer", json_path = ".spec.asn"),
     printcolumn(name = "ADDRESS", type_ = "string", json_path = ".spec.addr"),
     printcolumn(name = "NODEBGP", type_ = "string", json_path = ".spec.nodeBGPRef"),
-    printcolumn(
-        name = "CLUSTERBGP",
-        type_ = "string",
-        json_path = ".spec.clusterBGPRef"
-    ),
+    printcolumn(name = "CLUSTERBGP", type_ = "string", json_path = ".spec.clusterBGPRef"),
     printcolumn(name = "BACKOFF", type_ = "integer", json_path = ".status.backoff"),
-    printcolumn(
-        name = "STATUS",
-        type_ = "string",
-        json_path = ".status.conditions[-1:].status"
-    ),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "SINCE",
-        type_ = "date",
-        json_path = ".status.session.since",
-        priority = 1
-    ),
+    printcolumn(name = "STATUS", type_ = "string", json_path = ".status.conditions[-1:].status"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "SINCE", type_ = "date", json_path = ".status.session.since", priority = 1),
     printcolumn(
         name = "LASTERROR",
         type_ = "string",
@@ -270,11 +249,7 @@ pub struct BGPPeerSpec {
     #[schemars(length(max = 253))]
     pub node_bgp_ref: String,
     /// The ClusterBGP it was made from; absent if made by hand.
-    #[serde(
-        rename = "clusterBGPRef",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "clusterBGPRef", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub cluster_bgp_ref: Option<String>,
     /// Where the node's router is reached.

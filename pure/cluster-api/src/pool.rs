@@ -25,11 +25,7 @@ use crate::{NotBuilt, rules};
     printcolumn(name = "TYPE", type_ = "string", json_path = ".spec.type"),
     printcolumn(name = "BLOCKSIZE", type_ = "integer", json_path = ".spec.blockSize"),
     printcolumn(name = "AUTO", type_ = "boolean", json_path = ".spec.autoAssign"),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -105,9 +101,7 @@ fn appended() -> Rule {
 impl AddressPoolSpec {
     /// All CIDRs, in the order in which blocks are counted.
     pub fn all_cidrs(&self) -> Vec<Prefix> {
-        std::iter::once(self.cidr)
-            .chain(self.cidrs.iter().copied())
-            .collect()
+        std::iter::once(self.cidr).chain(self.cidrs.iter().copied()).collect()
     }
 
     /// Whether the pool is used where none is named.
@@ -210,11 +204,7 @@ pub struct AddressPoolStatus {
     printcolumn(name = "TYPE", type_ = "string", json_path = ".spec.type"),
     printcolumn(name = "POOLREF", type_ = "string", json_path = ".spec.poolRef"),
     printcolumn(name = "NODEREF", type_ = "string", json_path = ".spec.nodeRef"),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::immutable_field("nodeRef"))]
@@ -269,11 +259,7 @@ pub struct AddressBlockStatus {
     doc = "A node's wish for one more AddressBlock of a pool.",
     printcolumn(name = "POOL", type_ = "string", json_path = ".spec.pool"),
     printcolumn(name = "NODE", type_ = "string", json_path = ".spec.node"),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::immutable())]
@@ -311,11 +297,7 @@ pub struct BlockRequestStatus {
     printcolumn(name = "ADDRESS", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "HOLDER", type_ = "string", json_path = ".spec.holder"),
     printcolumn(name = "POOL", type_ = "string", json_path = ".spec.pool"),
-    printcolumn(
-        name = "AGE",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::immutable())]

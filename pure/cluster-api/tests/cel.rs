@@ -7,15 +7,9 @@ use serde_json::{Value, json};
 
 /// The messages with which an object of this kind is refused, joined by `; `.
 fn refusals(kind: &str, spec: Value, old: Option<Value>) -> String {
-    let definition = cluster_api::definitions()
-        .into_iter()
-        .find(|d| d.spec.names.kind == kind)
-        .unwrap();
-    let schema = definition.spec.versions[0]
-        .schema
-        .clone()
-        .unwrap()
-        .open_api_v3_schema;
+    let definition =
+        cluster_api::definitions().into_iter().find(|d| d.spec.names.kind == kind).unwrap();
+    let schema = definition.spec.versions[0].schema.clone().unwrap().open_api_v3_schema;
     let schema = serde_json::to_value(schema).unwrap();
     let old = old.map(|spec| json!({ "spec": spec }));
     match Validator::new().validate(&schema, &json!({ "spec": spec }), old.as_ref()) {
@@ -29,25 +23,14 @@ fn refusals(kind: &str, spec: Value, old: Option<Value>) -> String {
 
 fn check(kind: &str, spec: Value, expect: &str) {
     let got = refusals(kind, spec.clone(), None);
-    let fits = if expect.is_empty() {
-        got.is_empty()
-    } else {
-        got.contains(expect)
-    };
+    let fits = if expect.is_empty() { got.is_empty() } else { got.contains(expect) };
     assert!(fits, "{kind} {spec}\n  said {got:?}\n  not  {expect:?}");
 }
 
 fn check_change(kind: &str, old: Value, new: Value, expect: &str) {
     let got = refusals(kind, new.clone(), Some(old.clone()));
-    let fits = if expect.is_empty() {
-        got.is_empty()
-    } else {
-        got.contains(expect)
-    };
-    assert!(
-        fits,
-        "{kind} {old} -> {new}\n  said {got:?}\n  not  {expect:?}"
-    );
+    let fits = if expect.is_empty() { got.is_empty() } else { got.contains(expect) };
+    assert!(fits, "{kind} {old} -> {new}\n  said {got:?}\n  not  {expect:?}");
 }
 
 #[test]
@@ -62,16 +45,8 @@ fn pools() {
     check("AddressPool", sized("10.1.0.0/24", 29), "");
     check("AddressPool", sized("10.1.0.0/24", 24), "");
     check("AddressPool", sized("10.1.0.0/24", 32), "");
-    check(
-        "AddressPool",
-        sized("10.1.0.0/24", 23),
-        "blockSize: must lie between",
-    );
-    check(
-        "AddressPool",
-        sized("10.1.0.0/24", 33),
-        "blockSize: must lie between",
-    );
+    check("AddressPool", sized("10.1.0.0/24", 23), "blockSize: must lie between");
+    check("AddressPool", sized("10.1.0.0/24", 33), "blockSize: must lie between");
     check("AddressPool", sized("fd00::/64", 122), "");
     check(
         "AddressPool",
@@ -83,11 +58,7 @@ fn pools() {
         json!({ "cidr": "10.0.0.0/24", "cidrs": ["fd00::1/64"], "type": "service" }),
         "each must be address/length",
     );
-    check(
-        "AddressPool",
-        json!({ "cidr": "10.1.0.0/24", "type": "pod" }),
-        "blockSize: is needed",
-    );
+    check("AddressPool", json!({ "cidr": "10.1.0.0/24", "type": "pod" }), "blockSize: is needed");
     check(
         "AddressPool",
         json!({ "cidr": "10.1.0.0/24", "type": "network", "blockSize": 29 }),
@@ -109,24 +80,9 @@ fn pools_are_immutable_but_for_auto_assign_and_appended_cidrs() {
         new[key] = value;
         new
     };
-    check_change(
-        "AddressPool",
-        old.clone(),
-        with("autoAssign", json!(true)),
-        "",
-    );
-    check_change(
-        "AddressPool",
-        old.clone(),
-        with("cidr", json!("10.9.0.0/24")),
-        "is immutable",
-    );
-    check_change(
-        "AddressPool",
-        old.clone(),
-        with("type", json!("service")),
-        "is immutable",
-    );
+    check_change("AddressPool", old.clone(), with("autoAssign", json!(true)), "");
+    check_change("AddressPool", old.clone(), with("cidr", json!("10.9.0.0/24")), "is immutable");
+    check_change("AddressPool", old.clone(), with("type", json!("service")), "is immutable");
     check_change(
         "AddressPool",
         old.clone(),
@@ -136,28 +92,13 @@ fn pools_are_immutable_but_for_auto_assign_and_appended_cidrs() {
     let mut without = old.clone();
     without.as_object_mut().unwrap().remove("cidrs");
     check_change("AddressPool", without.clone(), old.clone(), "");
-    check_change(
-        "AddressPool",
-        old.clone(),
-        without,
-        "cidrs: may only be appended to",
-    );
+    check_change("AddressPool", old.clone(), without, "cidrs: may only be appended to");
     let more = json!(["10.2.0.0/24", "10.3.0.0/24", "10.4.0.0/24"]);
     check_change("AddressPool", old.clone(), with("cidrs", more), "");
     let swapped = json!(["10.3.0.0/24", "10.2.0.0/24"]);
-    check_change(
-        "AddressPool",
-        old.clone(),
-        with("cidrs", swapped),
-        "cidrs: may only be appended",
-    );
+    check_change("AddressPool", old.clone(), with("cidrs", swapped), "cidrs: may only be appended");
     let put_before = json!(["10.4.0.0/24", "10.2.0.0/24", "10.3.0.0/24"]);
-    check_change(
-        "AddressPool",
-        old.clone(),
-        with("cidrs", put_before),
-        "cidrs: may only",
-    );
+    check_change("AddressPool", old.clone(), with("cidrs", put_before), "cidrs: may only");
 }
 
 #[test]
@@ -166,23 +107,13 @@ fn peers() {
     let peer = |more: Value| {
         let mut spec =
             json!({ "asn": 65000, "addr": "9.9.9.9", "nodeBGPRef": "n", "speaker": speaker });
-        spec.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         spec
     };
     check("BGPPeer", peer(json!({})), "");
     check("BGPPeer", peer(json!({ "addr": "fd00::1" })), "");
-    check(
-        "BGPPeer",
-        peer(json!({ "addr": "router" })),
-        "must be an IPv4 or IPv6 address",
-    );
-    check(
-        "BGPPeer",
-        peer(json!({ "holdTime": 30, "keepaliveTime": 30 })),
-        "",
-    );
+    check("BGPPeer", peer(json!({ "addr": "router" })), "must be an IPv4 or IPv6 address");
+    check("BGPPeer", peer(json!({ "holdTime": 30, "keepaliveTime": 30 })), "");
     check(
         "BGPPeer",
         peer(json!({ "holdTime": 30, "keepaliveTime": 31 })),
@@ -214,15 +145,8 @@ fn cluster_bgps() {
         json!({ "asnSelector": asn, "routerIdSelector": id,
             "speaker": { "path": "127.0.0.1:5000" }, "peers": peers })
     };
-    let (label, internal) = (
-        json!({ "from": "label" }),
-        json!({ "from": "internalAddress" }),
-    );
-    check(
-        "ClusterBGP",
-        cluster(label.clone(), internal.clone(), json!([])),
-        "",
-    );
+    let (label, internal) = (json!({ "from": "label" }), json!({ "from": "internalAddress" }));
+    check("ClusterBGP", cluster(label.clone(), internal.clone(), json!([])), "");
     check(
         "ClusterBGP",
         cluster(json!({ "from": "asn" }), internal.clone(), json!([])),
@@ -230,11 +154,7 @@ fn cluster_bgps() {
     );
     check(
         "ClusterBGP",
-        cluster(
-            json!({ "from": "asn", "asn": 1 }),
-            internal.clone(),
-            json!([]),
-        ),
+        cluster(json!({ "from": "asn", "asn": 1 }), internal.clone(), json!([])),
         "",
     );
     check(
@@ -244,20 +164,12 @@ fn cluster_bgps() {
     );
     check(
         "ClusterBGP",
-        cluster(
-            label.clone(),
-            json!({ "from": "routerId", "routerId": "0.0.0.0" }),
-            json!([]),
-        ),
+        cluster(label.clone(), json!({ "from": "routerId", "routerId": "0.0.0.0" }), json!([])),
         "not 0.0.0.0",
     );
     check(
         "ClusterBGP",
-        cluster(
-            label,
-            internal,
-            json!([{ "nodeBGPSelector": { "bgp": "a" } }]),
-        ),
+        cluster(label, internal, json!([{ "nodeBGPSelector": { "bgp": "a" } }])),
         "peerTemplateRef or peerConfig is needed",
     );
 }
@@ -271,10 +183,5 @@ fn claims_and_requests_never_change() {
             "pool": "p", "block": "b" })
     };
     check("AddressClaim", claim("10.0.1.0"), "");
-    check_change(
-        "AddressClaim",
-        claim("10.0.1.0"),
-        claim("10.0.1.1"),
-        "is immutable",
-    );
+    check_change("AddressClaim", claim("10.0.1.0"), claim("10.0.1.1"), "is immutable");
 }

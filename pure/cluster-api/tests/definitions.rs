@@ -18,6 +18,8 @@ fn the_files_in_deploy_are_up_to_date() {
             written == serde_saphyr::to_string(&value).unwrap(),
             "{name}: run `cargo run -p cluster-api --example crds`"
         );
+        let list = std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
+        assert!(list.contains(&format!("- {name}.yaml\n")), "{name}: not in kustomization.yaml");
     }
 }
 
@@ -26,11 +28,7 @@ fn every_field_has_a_description() {
     let mut bare = Vec::new();
     for definition in cluster_api::definitions() {
         let name = definition.spec.names.kind.clone();
-        let schema = definition.spec.versions[0]
-            .schema
-            .clone()
-            .unwrap()
-            .open_api_v3_schema;
+        let schema = definition.spec.versions[0].schema.clone().unwrap().open_api_v3_schema;
         walk(&name, &serde_json::to_value(schema).unwrap(), &mut bare);
     }
     assert!(bare.is_empty(), "without a description: {bare:?}");
@@ -52,14 +50,9 @@ fn walk(path: &str, schema: &Value, bare: &mut Vec<String>) {
 #[test]
 fn columns_are_the_ones_users_know() {
     let columns = |kind: &str| {
-        let definition = cluster_api::definitions()
-            .into_iter()
-            .find(|d| d.spec.names.kind == kind)
-            .unwrap();
-        let columns = definition.spec.versions[0]
-            .additional_printer_columns
-            .clone()
-            .unwrap();
+        let definition =
+            cluster_api::definitions().into_iter().find(|d| d.spec.names.kind == kind).unwrap();
+        let columns = definition.spec.versions[0].additional_printer_columns.clone().unwrap();
         let shown = columns.iter().filter(|c| c.priority.is_none_or(|p| p == 0));
         shown.map(|c| c.name.clone()).collect::<Vec<_>>().join(" ")
     };
@@ -70,9 +63,6 @@ fn columns_are_the_ones_users_know() {
     assert_eq!(columns("BGPPeerTemplate"), "AGE");
     assert_eq!(columns("ClusterBGP"), "AGE");
     assert_eq!(columns("NodeBGP"), "ASN ROUTERID BACKOFF STATUS AGE");
-    assert_eq!(
-        columns("BGPPeer"),
-        "ASN ADDRESS NODEBGP CLUSTERBGP BACKOFF STATUS AGE"
-    );
+    assert_eq!(columns("BGPPeer"), "ASN ADDRESS NODEBGP CLUSTERBGP BACKOFF STATUS AGE");
     assert_eq!(columns("BGPAdvertisement"), "CIDR TYPE PROTOCOL AGE");
 }

@@ -141,7 +141,8 @@ fn decide(world: &World, node: &Node) -> Decision {
     for cluster in &by_age {
         let own = cluster.metadata.name.clone().unwrap_or_default();
         decision.refs.insert(own.clone());
-        let who = asn(cluster, &name, &labels).and_then(|a| Ok((a, router_id(cluster, &name, node)?)));
+        let who =
+            asn(cluster, &name, &labels).and_then(|a| Ok((a, router_id(cluster, &name, node)?)));
         let (asn, router_id) = match who {
             Ok(who) => who,
             Err(why) => {
@@ -155,7 +156,8 @@ fn decide(world: &World, node: &Node) -> Decision {
                 decision.spec = Some(NodeBGPSpec { asn, router_id, speaker, peers: None });
                 older = own;
             }
-            Some(spec) if spec.asn == asn && spec.router_id == router_id && spec.speaker == speaker => {}
+            Some(spec)
+                if spec.asn == asn && spec.router_id == router_id && spec.speaker == speaker => {}
             Some(spec) => {
                 let message = format!(
                     "node {name}: AS {} and router id {} of the older ClusterBGP {older} hold, \
@@ -200,7 +202,8 @@ fn asn(cluster: &ClusterBGP, node: &str, labels: &Labels) -> Result<Asn, Why> {
         AsnFrom::Label => {
             let none = || missing(format!("node {node} has no label {}", keys::ASN));
             let text = labels.get(keys::ASN).ok_or_else(none)?;
-            text.parse().map_err(|error| missing(format!("node {node}, label {}: {error}", keys::ASN)))
+            text.parse()
+                .map_err(|error| missing(format!("node {node}, label {}: {error}", keys::ASN)))
         }
     }
 }
@@ -209,7 +212,8 @@ fn router_id(cluster: &ClusterBGP, name: &str, node: &Node) -> Result<RouterId, 
     let missing = |message: String| (Refusal::MissingRouterId, message);
     match cluster.spec.router_id_selector.from {
         RouterIdFrom::RouterId => {
-            let none = || missing("routerIdSelector.from is routerId, but there is none".to_owned());
+            let none =
+                || missing("routerIdSelector.from is routerId, but there is none".to_owned());
             cluster.spec.router_id_selector.router_id.ok_or_else(none)
         }
         RouterIdFrom::Label => {
@@ -242,7 +246,8 @@ fn node_peer(
     let config = match template {
         None => own,
         Some(name) => {
-            let unknown = || (Refusal::UnknownTemplate, format!("there is no BGPPeerTemplate {name}"));
+            let unknown =
+                || (Refusal::UnknownTemplate, format!("there is no BGPPeerTemplate {name}"));
             own.over(&world.templates.named(name).ok_or_else(unknown)?.spec)
         }
     };
@@ -338,7 +343,9 @@ fn replacing(have: &BGPPeerSpec, want: &BGPPeerSpec, mut body: Value) -> Value {
     for gone in fields.filter(|key| want.get(key.as_str()).is_none()) {
         body["spec"][gone.as_str()] = Value::Null;
     }
-    for (outer, inner) in [("speaker", "timeout"), ("speaker", "multipath"), ("gracefulRestart", "restartTime")] {
+    for (outer, inner) in
+        [("speaker", "timeout"), ("speaker", "multipath"), ("gracefulRestart", "restartTime")]
+    {
         let both = have[outer].get(inner).is_some() && want.get(outer).is_some();
         if both && want[outer].get(inner).is_none() {
             body["spec"][outer][inner] = Value::Null;
@@ -391,7 +398,11 @@ fn cluster_status(
     let (conflicts, others): (Vec<&Why>, Vec<&Why>) =
         refusals.iter().partition(|(why, _)| *why == Refusal::Conflict);
     facts.push(match others.first() {
-        None => Fact::holds(READY, "Accepted", "every node that is selected has its router's configuration"),
+        None => Fact::holds(
+            READY,
+            "Accepted",
+            "every node that is selected has its router's configuration",
+        ),
         Some((why, _)) => Fact::refused(READY, *why, sentence(&others)),
     });
     if let Some((why, _)) = conflicts.first() {

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use address_pool::Pool;
 use cluster_api::condition::{Fact, READY, says};
 use cluster_api::world::{Action, Kind, ObjectKey, Target};
-use cluster_api::{
-    AddressBlock, AddressType, BlockRequest, Protocol, Refusal, keys, names,
-};
+use cluster_api::{AddressBlock, AddressType, BlockRequest, Protocol, Refusal, keys, names};
 use inet::{Family, Prefix};
 use serde_json::{Value, json};
 
@@ -139,7 +137,11 @@ fn requests(world: &World, index: &Index, books: &mut Books<'_>, steps: &mut Ste
                 steps.write(Target::cluster(Kind::AddressBlock, &name), Action::Create(body));
             }
             None => {
-                let message = format!("AddressPool {} has no free block for node {}", pool.name(), request.spec.node);
+                let message = format!(
+                    "AddressPool {} has no free block for node {}",
+                    pool.name(),
+                    request.spec.node
+                );
                 let about = Target::cluster(Kind::AddressPool, pool.name());
                 let pool = world.pools.named(pool.name());
                 let uid = pool.and_then(|pool| pool.metadata.uid.clone());

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use address_pool::AddressSet;
 use cluster_api::world::ObjectKey;
 use cluster_api::{
-    AddressBlock, AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP, RouterStatus,
-    SessionState, keys,
+    AddressBlock, AddressClaim, AddressType, BGPAdvertisement, BGPPeer, HolderKind, NodeBGP,
+    RouterStatus, SessionState, keys,
 };
 use inet::{Family, Prefix};
 use k8s_openapi::api::core::v1::Service;
@@ -247,7 +247,11 @@ impl Index {
     }
 
     /// A Service that shows an address and is not this one.
-    pub(crate) fn shown_by_another(&self, address: &IpAddr, than: &ObjectKey) -> Option<&ObjectKey> {
+    pub(crate) fn shown_by_another(
+        &self,
+        address: &IpAddr,
+        than: &ObjectKey,
+    ) -> Option<&ObjectKey> {
         self.shown.get(address)?.iter().find(|by| *by != than)
     }
 
@@ -273,11 +277,7 @@ impl Index {
     }
 
     /// Follows a NodeBGP; the prefixes whose announcement is another now.
-    pub(crate) fn node_bgp(
-        &mut self,
-        key: &ObjectKey,
-        node: Option<&NodeBGP>,
-    ) -> BTreeSet<Prefix> {
+    pub(crate) fn node_bgp(&mut self, key: &ObjectKey, node: Option<&NodeBGP>) -> BTreeSet<Prefix> {
         let router = node.and_then(|node| node.status.as_ref()?.router.as_ref());
         let before = self.announced_by.remove(&key.name).unwrap_or_default();
         let after = router.map(Announced::of).unwrap_or_default();
@@ -357,10 +357,7 @@ impl Index {
         }
         let Some(advertisement) = advertisement else { return before };
         self.advertisement_prefix.insert(key.clone(), advertisement.spec.cidr);
-        self.advertisements_for
-            .entry(advertisement.spec.cidr)
-            .or_default()
-            .insert(key.clone());
+        self.advertisements_for.entry(advertisement.spec.cidr).or_default().insert(key.clone());
         let service = label(&advertisement.metadata, keys::SERVICE_NAME);
         let service = service.map(|name| ObjectKey::new(&key.namespace, name));
         let Some(service) = service else { return before };

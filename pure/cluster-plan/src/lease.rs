@@ -102,10 +102,7 @@ impl Elector {
     /// Who holds the Lease as far as we know.
     pub fn holder(&self) -> Option<&str> {
         let (record, _) = self.seen.as_ref()?;
-        record
-            .as_ref()
-            .map(|record| record.holder.as_str())
-            .filter(|holder| !holder.is_empty())
+        record.as_ref().map(|record| record.holder.as_str()).filter(|holder| !holder.is_empty())
     }
 
     /// What to do now. A step is answered before the next is asked for.
@@ -131,27 +128,17 @@ impl Elector {
                     self.next = now + self.timing.retry;
                     return Step::Wait(self.next);
                 }
-                (
-                    record.transitions.saturating_add(1),
-                    Some(record.version.clone()),
-                )
+                (record.transitions.saturating_add(1), Some(record.version.clone()))
             }
         };
         self.writing = Some(now);
-        Step::Write {
-            holder: self.me.clone(),
-            transitions,
-            version,
-        }
+        Step::Write { holder: self.me.clone(), transitions, version }
     }
 
     /// The Lease as it was read; none if there is none.
     pub fn read(&mut self, now: Timestamp, record: Option<Record>) {
         self.fresh = true;
-        if record
-            .as_ref()
-            .is_none_or(|record| record.holder != self.me)
-        {
+        if record.as_ref().is_none_or(|record| record.holder != self.me) {
             // Somebody else has it (or it was deleted): whatever we thought, we do not lead.
             self.until = None;
         }

@@ -53,13 +53,8 @@ impl Pools {
             if let Some(pool) = &pool {
                 refused = name_taken(world, &name).or_else(|| overlap(pool, &accepted));
             }
-            let mut entry = Entry {
-                kind: spec.kind,
-                pool,
-                refused,
-                auto_refused: None,
-                auto: spec.is_auto(),
-            };
+            let mut entry =
+                Entry { kind: spec.kind, pool, refused, auto_refused: None, auto: spec.is_auto() };
             if let (Some(pool), None) = (&entry.pool, &entry.refused) {
                 if entry.auto {
                     entry.auto_refused = pools.claim_auto(spec.kind, pool);
@@ -128,7 +123,9 @@ impl Entry {
                     Fact::refused(AUTO_ASSIGN, Refusal::PoolRefused, format!("see Ready ({why})"))
                 }
                 (None, None) => Fact::holds(AUTO_ASSIGN, "Accepted", "used where no pool is named"),
-                (None, Some(message)) => Fact::refused(AUTO_ASSIGN, Refusal::SecondAutoAssign, message),
+                (None, Some(message)) => {
+                    Fact::refused(AUTO_ASSIGN, Refusal::SecondAutoAssign, message)
+                }
             });
         }
         facts
@@ -151,7 +148,8 @@ fn name_taken(world: &World, name: &str) -> Option<(Refusal, String)> {
 
 fn overlap(pool: &Pool, older: &[Pool]) -> Option<(Refusal, String)> {
     let (other, own, theirs) = address_pool::first_overlap(pool, older)?;
-    let message = format!("{own} shares addresses with {theirs} of the older pool {}", other.name());
+    let message =
+        format!("{own} shares addresses with {theirs} of the older pool {}", other.name());
     Some((Refusal::PoolOverlap, message))
 }
 

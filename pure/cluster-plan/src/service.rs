@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use cluster_api::condition::{Fact, SERVICE_ASSIGNED, merged, says};
 use cluster_api::world::{Action, Kind, Note, ObjectKey, Target, Write};
-use cluster_api::{
-    AddressClaim, AddressType, BGPAdvertisement, HolderKind, Protocol, keys, names,
-};
+use cluster_api::{AddressClaim, AddressType, BGPAdvertisement, HolderKind, Protocol, keys, names};
 use inet::{Family, Prefix};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
@@ -100,9 +98,10 @@ impl View<'_> {
             .collect();
         // Nothing is given up before all that is asked for instead is there.
         let complete = usable.len() == choice.addresses.len() && choice.refusals.is_empty();
-        let kept = own.iter().map(|claim| claim.spec.address).filter(|address| {
-            !complete && !usable.contains(address)
-        });
+        let kept = own
+            .iter()
+            .map(|claim| claim.spec.address)
+            .filter(|address| !complete && !usable.contains(address));
         let shown: Vec<IpAddr> = usable.iter().copied().chain(kept).collect();
         if !steps.writes.is_empty() && !complete && shown.is_empty() {
             // The first address is on its way; the status waits for it.
@@ -112,7 +111,12 @@ impl View<'_> {
         if let Some(body) = status(service, &shown, &fact, now) {
             let new = shown.iter().filter(|address| !shown_addresses(service).contains(address));
             for address in new {
-                steps.notes.push(self.note(service, false, "address-assigned", &address.to_string()));
+                steps.notes.push(self.note(
+                    service,
+                    false,
+                    "address-assigned",
+                    &address.to_string(),
+                ));
             }
             steps.write(self.target(), Action::MergeStatus(body));
         }
@@ -136,8 +140,10 @@ impl View<'_> {
             steps.writes.push(release(claim));
         }
         let ours: BTreeSet<IpAddr> = own.iter().map(|claim| claim.spec.address).collect();
-        let left: Vec<IpAddr> =
-            shown_addresses(service).into_iter().filter(|address| !ours.contains(address)).collect();
+        let left: Vec<IpAddr> = shown_addresses(service)
+            .into_iter()
+            .filter(|address| !ours.contains(address))
+            .collect();
         let deleting = service.metadata.deletion_timestamp.is_some();
         if !deleting && left.len() != shown_addresses(service).len() {
             let body = json!({

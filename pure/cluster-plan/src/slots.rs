@@ -45,7 +45,12 @@ pub(crate) struct Choice {
 
 /// Chooses a Service's addresses: what it holds stays, wanted ones are taken, else the lowest free.
 /// `held` is what it holds: address and pool.
-pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[(IpAddr, String)]) -> Choice {
+pub(crate) fn choose(
+    index: &Index,
+    key: &ObjectKey,
+    service: &Service,
+    held: &[(IpAddr, String)],
+) -> Choice {
     let mut choice = Choice::default();
     let slots = slots(&index.pools, service, &mut choice.refusals);
     let mut taken: Vec<Option<Chosen>> = vec![None; slots.len()];
@@ -101,7 +106,8 @@ pub(crate) fn choose(index: &Index, key: &ObjectKey, service: &Service, held: &[
                 }
             }
             None => {
-                let message = format!("no {} address is free in AddressPool {}", slot.family, pool.name());
+                let message =
+                    format!("no {} address is free in AddressPool {}", slot.family, pool.name());
                 choice.refusals.push((Refusal::PoolExhausted, message));
             }
         }
@@ -137,7 +143,8 @@ fn families(service: &Service) -> Vec<Family> {
 /// The slots of a Service; what cannot be is refused.
 fn slots<'a>(pools: &'a Pools, service: &'a Service, refusals: &mut Vec<Why>) -> Vec<Slot<'a>> {
     let families = families(service);
-    let named = annotation(&service.metadata, keys::ADDRESS_POOL).map(text::list).unwrap_or_default();
+    let named =
+        annotation(&service.metadata, keys::ADDRESS_POOL).map(text::list).unwrap_or_default();
     let mut slots = if named.is_empty() {
         auto_slots(pools, service, &families, refusals)
     } else {
@@ -219,17 +226,28 @@ fn named_slots<'a>(
             Ok(pool) => {
                 let had = slots.len();
                 slots.extend(families.iter().filter(|family| pool.has_family(**family)).map(
-                    |family| Slot { pool: own, named: true, family: *family, wanted: None, open: Some(pool) },
+                    |family| Slot {
+                        pool: own,
+                        named: true,
+                        family: *family,
+                        wanted: None,
+                        open: Some(pool),
+                    },
                 ));
                 if slots.len() == had {
-                    let message = format!("AddressPool {name} has no family that the Service asks for");
+                    let message =
+                        format!("AddressPool {name} has no family that the Service asks for");
                     refusals.push((Refusal::FamilyMismatch, message));
                 }
             }
             Err(why) => {
                 refusals.push(why);
-                slots.extend(families.iter().map(|family| {
-                    Slot { pool: own, named: true, family: *family, wanted: None, open: None }
+                slots.extend(families.iter().map(|family| Slot {
+                    pool: own,
+                    named: true,
+                    family: *family,
+                    wanted: None,
+                    open: None,
                 }));
             }
         }

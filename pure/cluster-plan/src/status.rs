@@ -209,8 +209,7 @@ pub(crate) fn pool(world: &World, index: &Index, now: &Now, name: &str) -> Steps
         conditions: before.conditions.clone(),
     };
     if before != numbers || !says(&before.conditions, &facts) {
-        let conditions =
-            merged(&before.conditions, &facts, object.metadata.generation, &now.wall);
+        let conditions = merged(&before.conditions, &facts, object.metadata.generation, &now.wall);
         let after = AddressPoolStatus { conditions, ..numbers };
         let target = Target::cluster(Kind::AddressPool, name);
         steps.write(target, Action::MergeStatus(json!({ "status": whole(&before, &after) })));
@@ -261,7 +260,11 @@ fn facts(
         Fact::holds(HAS_ROOM, "HasRoom", "something is left")
     } else {
         let what: Vec<&str> = full.into_iter().collect();
-        Fact::refused(HAS_ROOM, Refusal::PoolExhausted, format!("nothing is left: {}", what.join(", ")))
+        Fact::refused(
+            HAS_ROOM,
+            Refusal::PoolExhausted,
+            format!("nothing is left: {}", what.join(", ")),
+        )
     });
     facts
 }

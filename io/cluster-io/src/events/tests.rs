@@ -11,10 +11,13 @@ fn note(reason: &str) -> Note {
 }
 
 fn state(now: Instant) -> State {
-    State {
-        tokens: BURST,
-        refilled: now,
-        known: BTreeMap::new(),
+    State { tokens: BURST, refilled: now, known: BTreeMap::new() }
+}
+
+fn admit(state: &mut State, note: &Note, now: Instant) -> Option<Known> {
+    match state.admit(note, now) {
+        Admitted::New(known) => Some(known),
+        Admitted::Known | Admitted::Full => None,
     }
 }
 
@@ -22,20 +25,14 @@ fn state(now: Instant) -> State {
 fn the_same_is_told_once_and_counted_later() {
     let now = Instant::now();
     let mut state = state(now);
-    let first = state.admit(&note("pool-exhausted"), now).unwrap();
+    let first = admit(&mut state, &note("pool-exhausted"), now).unwrap();
     assert_eq!(first.count, 1);
+    assert!(admit(&mut state, &note("pool-exhausted"), now + AGAIN_AFTER / 2).is_none());
     assert!(
-        state
-            .admit(&note("pool-exhausted"), now + AGAIN_AFTER / 2)
-            .is_none()
-    );
-    assert!(
-        state.admit(&note("unknown-pool"), now).is_some(),
+        admit(&mut state, &note("unknown-pool"), now).is_some(),
         "another reason is another Event"
     );
-    let again = state
-        .admit(&note("pool-exhausted"), now + AGAIN_AFTER)
-        .unwrap();
+    let again = admit(&mut state, &note("pool-exhausted"), now + AGAIN_AFTER).unwrap();
     assert_eq!((again.count, again.name), (2, first.name));
 }
 
@@ -44,18 +41,12 @@ fn a_flood_is_bounded_in_rate_and_memory() {
     let now = Instant::now();
     let mut state = state(now);
     let flood = |state: &mut State, at: Instant, from: usize| {
-        (from..from + 1000)
-            .filter(|n| state.admit(&note(&n.to_string()), at).is_some())
-            .count()
+        (from..from + 1000).filter(|n| admit(state, &note(&n.to_string()), at).is_some()).count()
     };
     assert_eq!(flood(&mut state, now, 0), BURST as usize);
     assert_eq!(flood(&mut state, now + REFILL * 10, 1000), 10);
     for round in 0..200 {
-        flood(
-            &mut state,
-            now + Duration::from_secs(60 * round),
-            2000 * (round as usize + 1),
-        );
+        flood(&mut state, now + Duration::from_secs(60 * round), 2000 * (round as usize + 1));
     }
     assert!(state.known.len() <= REMEMBERED);
 }
@@ -66,4 +57,14 @@ fn a_node_is_found_by_its_name() {
     assert_eq!(reference.uid.as_deref(), Some("n0"));
     assert_eq!(reference.namespace, None);
     assert!(event_name("web").starts_with("web."));
+}
+
+#[test]
+fn plain_facts_leave_room_for_warnings() {
+    let now = Instant::now();
+    let mut state = state(now);
+    let fact = |n: u32| Note { warning: false, ..note(&n.to_string()) };
+    let told = (0..100).filter(|n| admit(&mut state, &fact(*n), now).is_some()).count();
+    assert!(told < BURST as usize);
+    assert!(admit(&mut state, &note("pool-exhausted"), now).is_some());
 }

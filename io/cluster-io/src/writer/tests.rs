@@ -4,19 +4,12 @@ use super::*;
 
 fn check(code: u16, reason: &str, action: Action, expect: Outcome) {
     let status = Status::failure("message", reason).with_code(code);
-    assert_eq!(
-        classify(&action, &kube::Error::Api(Box::new(status))),
-        expect,
-        "{code} {reason}"
-    );
+    assert_eq!(classify(&action, &kube::Error::Api(Box::new(status))), expect, "{code} {reason}");
 }
 
 #[test]
 fn an_error_says_what_to_do() {
-    let delete = || Action::Delete {
-        uid: None,
-        version: None,
-    };
+    let delete = || Action::Delete { uid: None, version: None };
     let create = || Action::Create(json!({}));
     let apply = || Action::Apply(json!({}));
     check(404, "NotFound", delete(), Outcome::Done(None));
@@ -25,30 +18,10 @@ fn an_error_says_what_to_do() {
     check(404, "NotFound", apply(), Outcome::Conflict);
     check(409, "Conflict", apply(), Outcome::Conflict);
     check(422, "Invalid", create(), Outcome::Refused("message".into()));
-    check(
-        403,
-        "Forbidden",
-        create(),
-        Outcome::Refused("message".into()),
-    );
-    check(
-        429,
-        "TooManyRequests",
-        apply(),
-        Outcome::Later("message".into()),
-    );
-    check(
-        500,
-        "InternalError",
-        apply(),
-        Outcome::Later("message".into()),
-    );
-    check(
-        503,
-        "ServiceUnavailable",
-        delete(),
-        Outcome::Later("message".into()),
-    );
+    check(403, "Forbidden", create(), Outcome::Refused("message".into()));
+    check(429, "TooManyRequests", apply(), Outcome::Later("message".into()));
+    check(500, "InternalError", apply(), Outcome::Later("message".into()));
+    check(503, "ServiceUnavailable", delete(), Outcome::Later("message".into()));
 }
 
 #[test]
@@ -74,8 +47,5 @@ fn every_kind_has_its_place() {
     };
     assert_eq!(place(Kind::NodeBGP), "sart.terassyi.net/v1alpha2/nodebgps");
     assert_eq!(place(Kind::Service), "v1/services");
-    assert_eq!(
-        place(Kind::EndpointSlice),
-        "discovery.k8s.io/v1/endpointslices"
-    );
+    assert_eq!(place(Kind::EndpointSlice), "discovery.k8s.io/v1/endpointslices");
 }

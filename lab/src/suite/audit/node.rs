@@ -1,6 +1,6 @@
 //! Each node's kernel against the API's pods and blocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::world::{Host, World};
@@ -17,6 +17,7 @@ pub(super) fn check(world: &World, wrong: &mut Findings) {
         if let Some(host) = world.hosts.get(node) {
             pods_have_links(world, node, host, wrong);
             blocks_have_routes(world, node, host, wrong);
+            blocks_are_used(world, node, wrong);
         }
     }
 }
@@ -104,5 +105,21 @@ fn blocks_have_routes(world: &World, node: &str, host: &Host, wrong: &mut Findin
         if world.in_pools(&route.to, false) {
             wrong.add(format!("{node}: unreachable {} hides a Service's address", route.to));
         }
+    }
+}
+
+/// At most one spare block of each pool; the others are given back.
+fn blocks_are_used(world: &World, node: &str, wrong: &mut Findings) {
+    let used = |range: &Range| {
+        world.pods.iter().any(|pod| pod.addresses.iter().any(|address| range.contains(*address)))
+    };
+    let mut empty: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for block in world.blocks.iter().filter(|b| b.for_pods && b.node.as_deref() == Some(node)) {
+        if !used(&block.range) {
+            empty.entry(&block.pool).or_default().push(block.range.to_string());
+        }
+    }
+    for (pool, blocks) in empty.into_iter().filter(|(_, blocks)| blocks.len() > 1) {
+        wrong.add(format!("{node}: keeps {} empty blocks of {pool}: {blocks:?}", blocks.len()));
     }
 }

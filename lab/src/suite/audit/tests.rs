@@ -169,6 +169,14 @@ fn what_a_node_lacks_or_keeps_is_found() {
     finds(|w| w.blocks.clear(), "a: 10.1.0.0 of pod web is in none of its blocks");
     let stale = || to("10.1.0.8/29", "unreachable", &[], &[]);
     finds(|w| host(w, "b").routes.push(stale()), "b: unreachable 10.1.0.8/29 is left over");
+    let spare = |n: u8| Block {
+        name: format!("pods-{n}"),
+        range: range(&format!("10.1.0.{}/29", n * 8)),
+        pool: "pods".into(),
+        for_pods: true,
+        node: Some("a".into()),
+    };
+    finds(|w| w.blocks.extend([spare(1), spare(2)]), "a: keeps 2 empty blocks of pods");
     let hides = || to("10.0.1.0", "unreachable", &[], &[]);
     finds(|w| host(w, "b").routes.push(hides()), "hides a Service's address");
 }

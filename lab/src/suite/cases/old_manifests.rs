@@ -29,7 +29,7 @@ pub(super) fn apply_unchanged(ctx: &mut Ctx) -> Result<()> {
     ctx.ready("test", "app=app-cluster", 2)?;
     ctx.ready("test", "app=app-local", 2)?;
     for (service, expect) in [
-        ("app-svc-cluster", "10.0.1.0"),
+        ("app-svc-cluster", "10.0.1.10"),
         ("app-svc-wanted", "10.0.100.20"),
         ("app-svc-auto", "10.0.1."),
         ("app-svc-local", "10.0."),
@@ -89,8 +89,8 @@ pub(super) fn commands(ctx: &mut Ctx) -> Result<()> {
         (&["bgp", "global", "health"], ""),
         (&["bgp", "neighbor", "list"], "9.9.9.9"),
         (&["bgp", "neighbor", "get", "7.7.7.7"], "65002"),
-        (&["bgp", "global", "rib", "get", "-a", "ipv4"], "10.0.1.0"),
-        (&["bgp", "global", "rib", "get", "-a", "ipv4", "-s", "unicast"], "10.0.1.0"),
+        (&["bgp", "global", "rib", "get", "-a", "ipv4"], "10.0.1.10"),
+        (&["bgp", "global", "rib", "get", "-a", "ipv4", "-s", "unicast"], "10.0.1.10"),
     ] {
         let said = run(words)?;
         ensure!(said.contains(expect), "sart {}: no {expect:?} in {said}", words.join(" "));

@@ -39,7 +39,7 @@ struct Objects {
 
 enum Told {
     Pods(Box<Seen<Pod>>),
-    Namespaces(Seen<Namespace>),
+    Namespaces(Box<Seen<Namespace>>),
 }
 
 impl PodSource for Pods {
@@ -71,11 +71,13 @@ impl Pods {
         let fields = Some(format!("spec.nodeName={node}"));
         let mine = Scope { fields, ..Scope::default() };
         watches.add(Api::all(self.client.clone()), mine, |seen| Told::Pods(Box::new(seen)));
-        watches.add(Api::all(self.client.clone()), Scope::default(), Told::Namespaces);
+        watches.add(Api::all(self.client.clone()), Scope::default(), |seen| {
+            Told::Namespaces(Box::new(seen))
+        });
         while let Some(change) = changes.recv().await {
             match change {
                 Told::Pods(seen) => drop(self.objects().pods.see(*seen)),
-                Told::Namespaces(seen) => drop(self.objects().namespaces.see(seen)),
+                Told::Namespaces(seen) => drop(self.objects().namespaces.see(*seen)),
             }
             self.told.send_modify(|count| *count += 1);
         }

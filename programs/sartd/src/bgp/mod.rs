@@ -4,7 +4,6 @@
 //! the API and time, and does what the two machines want done. Everything else here is wiring.
 
 mod calls;
-pub(crate) mod cleanup;
 mod clock;
 mod links;
 mod metrics;
@@ -21,6 +20,8 @@ use std::path::PathBuf;
 use inet::{Asn, RouterId};
 
 use crate::logging::LogArgs;
+
+pub(crate) use store::remove_all as remove_run_dir;
 
 /// Where the router keeps its socket and the stored documents.
 pub(crate) const RUN_DIR: &str = "/run/sart";

@@ -103,10 +103,10 @@ impl Store {
     }
 }
 
-/// Removes what routers leave in a run directory; what others keep there stays.
-pub(super) fn remove_all(directory: &Path) -> io::Result<()> {
+/// Removes what routers and agents leave in a run directory; what others keep there stays.
+pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(desired(directory)))?;
-    for name in ["router.running", "router.lock", "router.sock"] {
+    for name in ["router.running", "router.lock", "router.sock", "agent.sock", "agent.served"] {
         absent_is_fine(fs::remove_file(directory.join(name)))?;
     }
     Ok(())

@@ -54,7 +54,8 @@ async fn once(client: &Client, writer: &Writer) -> Result<bool, kube::Error> {
     for _ in 0..PAGES {
         let list = page(slices.list_metadata(&params)).await?;
         let found = list.items.iter();
-        let found = found.filter_map(|item| without_finalizers(Kind::EndpointSlice, &item.metadata));
+        let found =
+            found.filter_map(|item| without_finalizers(Kind::EndpointSlice, &item.metadata));
         done &= apply(writer, found.collect()).await;
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),

@@ -29,7 +29,7 @@ const WRITES: usize = 32;
 /// Writes handed out by the planner and not done yet; it is not asked for more beyond that.
 const HANDED_OUT: usize = 256;
 /// Notes that wait to be told; more are dropped.
-const NOTES: usize = 256;
+const NOTES: usize = 4096;
 /// Changes that wait for the planner; the watches wait beyond that.
 const CHANGES: usize = 1024;
 /// Changes taken at once before the planner is asked for writes.
@@ -145,7 +145,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// How long nothing is to do unless something happens.
-fn wait(planner: &Planner, start: Instant, leads_until: Option<Instant>, handed_out: usize) -> Duration {
+fn wait(
+    planner: &Planner,
+    start: Instant,
+    leads_until: Option<Instant>,
+    handed_out: usize,
+) -> Duration {
     let mut wait = Duration::from_secs(10);
     if handed_out < HANDED_OUT
         && let Some(at) = planner.wake_at()

@@ -174,6 +174,10 @@ impl Router {
         RouterClient::new(Endpoint::Unix(socket), None).unwrap()
     }
 
+    pub(crate) fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
     pub(crate) async fn wait_until_up(&self) {
         let client = self.client();
         eventually("the router answers", async || client.global().await.is_ok()).await;

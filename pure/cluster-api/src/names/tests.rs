@@ -14,19 +14,13 @@ fn names_are_the_ones_users_know() {
         peer(Some("spine0"), "sart-worker", 65001, ip("9.9.9.9")),
         "spine0-sart-worker-65001-9.9.9.9"
     );
-    assert_eq!(
-        peer(None, "sart-worker", 65001, ip("9.9.9.9")),
-        "sart-worker-65001-9.9.9.9"
-    );
+    assert_eq!(peer(None, "sart-worker", 65001, ip("9.9.9.9")), "sart-worker-65001-9.9.9.9");
     assert_eq!(
         peer(Some("t"), "n", 65000, ip("fd00::1")),
         "t-n-65000-fd00-0000-0000-0000-0000-0000-0000-0001"
     );
     assert_eq!(claim(ip("10.0.1.0")), "10.0.1.0");
-    assert_eq!(
-        claim(ip("2001:db8::")),
-        "2001-0db8-0000-0000-0000-0000-0000-0000"
-    );
+    assert_eq!(claim(ip("2001:db8::")), "2001-0db8-0000-0000-0000-0000-0000-0000");
     assert_eq!(advertisement("web", ip("10.0.1.7")), "web-10.0.1.7");
 }
 
@@ -54,8 +48,5 @@ fn a_label_has_63_characters_at_most() {
     assert_eq!(label("sart-worker"), "sart-worker");
     assert_eq!(label(&"n".repeat(64)).len(), LABEL_MAX);
     let dotted = format!("{}.{}", "n".repeat(53), "m".repeat(30));
-    assert!(
-        !label(&dotted).contains(".-"),
-        "a label's value has no '.' before '-'"
-    );
+    assert!(!label(&dotted).contains(".-"), "a label's value has no '.' before '-'");
 }

@@ -15,10 +15,7 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// The key of an object in a namespace.
     pub fn new(namespace: &str, name: &str) -> ObjectKey {
-        ObjectKey {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// The key of a cluster-scoped object.
@@ -163,23 +160,15 @@ impl<K: Resource> Mirror<K> {
                 self.bad.insert(key, why);
                 BTreeSet::new()
             }
-            Seen::All {
-                objects,
-                bad,
-                version,
-            } => {
+            Seen::All { objects, bad, version } => {
                 self.listed = true;
                 let version = version.parse().unwrap_or(u64::MAX);
                 let listed: BTreeSet<ObjectKey> = objects.iter().map(ObjectKey::of).collect();
                 self.bad = bad.into_iter().collect();
                 // Every listed object counts as changed: a list is rare, and nothing is missed.
                 let mut changed = listed.clone();
-                let missing: Vec<ObjectKey> = self
-                    .objects
-                    .keys()
-                    .filter(|key| !listed.contains(key))
-                    .cloned()
-                    .collect();
+                let missing: Vec<ObjectKey> =
+                    self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
                 for key in missing {
                     let newer =
                         matches!(self.written.get(&key), Some(Written::Put(own)) if *own > version);
@@ -204,11 +193,7 @@ impl<K: Resource> Mirror<K> {
     /// Lays an own write over what was seen: the object as the API server answered it.
     pub fn wrote(&mut self, object: K) -> Option<ObjectKey> {
         let (key, version) = (ObjectKey::of(&object), number(&object));
-        if self
-            .objects
-            .get(&key)
-            .is_some_and(|seen| number(seen) >= version)
-        {
+        if self.objects.get(&key).is_some_and(|seen| number(seen) >= version) {
             return None;
         }
         self.written.insert(key.clone(), Written::Put(version));
@@ -248,10 +233,5 @@ impl<K: Resource> Mirror<K> {
 /// A resourceVersion as the number that it is (Kubernetes promises so since 1.35; etcd's always
 /// were). Zero without one.
 fn number<K: Resource>(object: &K) -> u64 {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(0)
+    object.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
 }

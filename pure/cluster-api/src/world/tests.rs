@@ -13,17 +13,11 @@ fn object(name: &str, uid: &str, version: u64, node: &str) -> BlockRequest {
 }
 
 fn all(version: u64, objects: &[BlockRequest]) -> Seen<BlockRequest> {
-    Seen::All {
-        objects: objects.to_vec(),
-        bad: Vec::new(),
-        version: version.to_string(),
-    }
+    Seen::All { objects: objects.to_vec(), bad: Vec::new(), version: version.to_string() }
 }
 
 fn nodes(mirror: &Mirror<BlockRequest>) -> String {
-    let nodes = mirror
-        .iter()
-        .map(|(key, o)| format!("{key}={}", o.spec.node));
+    let nodes = mirror.iter().map(|(key, o)| format!("{key}={}", o.spec.node));
     nodes.collect::<Vec<_>>().join(" ")
 }
 
@@ -40,15 +34,9 @@ fn check(steps: impl FnOnce(&mut Mirror<BlockRequest>), expect: &str) {
 #[test]
 fn the_watch_is_followed() {
     check(|_| {}, "a=old");
-    check(
-        |m| drop(m.see(Seen::Put(object("a", "1", 11, "new")))),
-        "a=new",
-    );
+    check(|m| drop(m.see(Seen::Put(object("a", "1", 11, "new")))), "a=new");
     check(|m| drop(m.see(Seen::Gone(object("a", "1", 11, "old")))), "");
-    check(
-        |m| drop(m.see(all(20, &[object("b", "2", 15, "b")]))),
-        "b=b",
-    );
+    check(|m| drop(m.see(all(20, &[object("b", "2", 15, "b")]))), "b=b");
 }
 
 #[test]
@@ -116,10 +104,7 @@ fn an_own_deletion_stays_until_the_watch_has_passed_it() {
 #[test]
 fn what_cannot_be_read_is_not_gone() {
     let key = ObjectKey::cluster("a");
-    check(
-        |m| drop(m.see(Seen::Bad(key.clone(), "why".into()))),
-        "a=old",
-    );
+    check(|m| drop(m.see(Seen::Bad(key.clone(), "why".into()))), "a=old");
     let list = Seen::All {
         objects: vec![],
         bad: vec![(ObjectKey::cluster("a"), "why".into())],

@@ -127,11 +127,7 @@ impl Target {
 
     /// An object in a namespace.
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Target {
-        Target {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        Target { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 }
 

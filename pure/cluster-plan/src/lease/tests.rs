@@ -13,11 +13,7 @@ struct Api {
 
 impl Api {
     fn new() -> Api {
-        Api {
-            stored: None,
-            away: false,
-            version: 0,
-        }
+        Api { stored: None, away: false, version: 0 }
     }
 
     /// Lets one do all that it wants at this moment.
@@ -30,14 +26,12 @@ impl Api {
                 }
                 _ if self.away => elector.failed(now),
                 Step::Read => elector.read(now, self.stored.clone()),
-                Step::Write {
-                    holder,
-                    transitions,
-                    version,
-                } => match self.write(holder, transitions, version) {
-                    Some(record) => elector.wrote(now, record),
-                    None => elector.failed(now),
-                },
+                Step::Write { holder, transitions, version } => {
+                    match self.write(holder, transitions, version) {
+                        Some(record) => elector.wrote(now, record),
+                        None => elector.failed(now),
+                    }
+                }
             }
         }
         panic!("never waits");
@@ -53,20 +47,13 @@ impl Api {
             return None;
         }
         self.version += 1;
-        self.stored = Some(Record {
-            holder,
-            transitions,
-            version: self.version.to_string(),
-        });
+        self.stored = Some(Record { holder, transitions, version: self.version.to_string() });
         self.stored.clone()
     }
 }
 
 fn two() -> (Elector, Elector) {
-    (
-        Elector::new("a", Timing::default()),
-        Elector::new("b", Timing::default()),
-    )
+    (Elector::new("a", Timing::default()), Elector::new("b", Timing::default()))
 }
 
 #[test]
@@ -105,16 +92,10 @@ fn never_two_leaders_and_the_api_away_means_none() {
             api.run(&mut a, at(second));
         }
         api.run(&mut b, at(second));
-        assert!(
-            !(a.leads(at(second)) && b.leads(at(second))),
-            "two leaders at {second}"
-        );
+        assert!(!(a.leads(at(second)) && b.leads(at(second))), "two leaders at {second}");
         match second {
             62..110 => assert!(!a.leads(at(second)), "leads without the API at {second}"),
-            115..150 => assert!(
-                a.leads(at(second)) || b.leads(at(second)),
-                "none at {second}"
-            ),
+            115..150 => assert!(a.leads(at(second)) || b.leads(at(second)), "none at {second}"),
             170..300 => assert!(b.leads(at(second)), "b does not lead at {second}"),
             _ => {}
         }
@@ -126,12 +107,7 @@ fn given_back_it_is_taken_at_once() {
     let (mut api, (mut a, mut b)) = (Api::new(), two());
     api.run(&mut a, at(0));
     api.run(&mut b, at(0));
-    let Some(Step::Write {
-        holder,
-        transitions,
-        version,
-    }) = a.release(at(1))
-    else {
+    let Some(Step::Write { holder, transitions, version }) = a.release(at(1)) else {
         panic!("nothing to give back")
     };
     assert!(!a.leads(at(1)));
@@ -139,21 +115,14 @@ fn given_back_it_is_taken_at_once() {
     api.run(&mut b, at(2));
     assert!(b.leads(at(2)));
     assert!(b.release(at(2)).is_some());
-    assert!(
-        a.release(at(2)).is_none(),
-        "who does not lead has nothing to give back"
-    );
+    assert!(a.release(at(2)).is_none(), "who does not lead has nothing to give back");
 }
 
 #[test]
 fn a_lost_lease_is_noticed_on_the_next_renewal() {
     let (mut api, (mut a, _)) = (Api::new(), two());
     api.run(&mut a, at(0));
-    api.stored = Some(Record {
-        holder: "c".into(),
-        transitions: 9,
-        version: "x".into(),
-    });
+    api.stored = Some(Record { holder: "c".into(), transitions: 9, version: "x".into() });
     api.run(&mut a, at(2));
     api.run(&mut a, at(4));
     assert!(!a.leads(at(4)));

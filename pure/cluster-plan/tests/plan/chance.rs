@@ -68,7 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..6).prop_map(Ask::Wanted),
         1 => Just(Ask::ClusterIp),
     ];
-    let end = prop_oneof![8 => Just(End::Done), 1 => Just(End::DoneButLate), 1 => Just(End::Failed)];
+    let end =
+        prop_oneof![8 => Just(End::Done), 1 => Just(End::DoneButLate), 1 => Just(End::Failed)];
     prop_oneof![
         6 => (0u8..6, ask).prop_map(|(n, ask)| Step::Service(n, ask)),
         2 => (0u8..6).prop_map(Step::DeleteService),
@@ -150,10 +151,16 @@ impl Run {
             }
             Step::Auto(number) => {
                 let (name, .., auto) = POOLS[usize::from(number)];
-                self.api.patch(Kind::AddressPool, "", name, json!({ "spec": { "autoAssign": !auto } }));
+                self.api.patch(
+                    Kind::AddressPool,
+                    "",
+                    name,
+                    json!({ "spec": { "autoAssign": !auto } }),
+                );
             }
             Step::Node(number) => {
-                let labels = json!({ "sart.terassyi.net/asn": (65010 + u32::from(number)).to_string() });
+                let labels =
+                    json!({ "sart.terassyi.net/asn": (65010 + u32::from(number)).to_string() });
                 let address = format!("172.18.0.{}", number + 2);
                 let addresses = json!([{ "type": "InternalIP", "address": address }]);
                 let body = json!({ "metadata": { "labels": labels }, "status": { "addresses": addresses } });
@@ -175,7 +182,12 @@ impl Run {
                     "routerIdSelector": { "from": "internalAddress" },
                     "peers": [{ "peerConfig": { "asn": 65000, "addr": format!("9.9.9.{number}") } }],
                 });
-                self.api.create(Kind::ClusterBGP, "", &format!("c{number}"), json!({ "spec": spec }));
+                self.api.create(
+                    Kind::ClusterBGP,
+                    "",
+                    &format!("c{number}"),
+                    json!({ "spec": spec }),
+                );
             }
             Step::DeleteClusterBgp(number) => {
                 self.api.delete(Kind::ClusterBGP, "", &format!("c{number}"));
@@ -200,7 +212,9 @@ impl Run {
             }
             Step::Restart => {
                 // What was under way may still happen, or not.
-                for (place, (_, write)) in std::mem::take(&mut self.controller.under_way).iter().enumerate() {
+                for (place, (_, write)) in
+                    std::mem::take(&mut self.controller.under_way).iter().enumerate()
+                {
                     if place % 2 == 0 {
                         self.api.write(write);
                     }
@@ -221,7 +235,8 @@ impl Run {
 
     fn service(&mut self, number: u8, ask: Ask) {
         self.settled.remove(&number);
-        let (mut spec, mut annotations) = (json!({ "type": "LoadBalancer", "ipFamilies": ["IPv4"] }), json!({}));
+        let (mut spec, mut annotations) =
+            (json!({ "type": "LoadBalancer", "ipFamilies": ["IPv4"] }), json!({}));
         let pool = "sart.terassyi.net/addresspool";
         let wanted = "sart.terassyi.net/loadBalancerIPs";
         annotations[pool] = Value::Null;

@@ -90,13 +90,16 @@ impl Api {
                     meta["namespace"] = json!(target.namespace);
                 }
                 meta["uid"] = json!(format!("uid-{}", self.version + 1));
-                meta["creationTimestamp"] =
-                    json!(jiff::Timestamp::from_second(1_700_000_000 + self.made).unwrap().to_string());
+                meta["creationTimestamp"] = json!(
+                    jiff::Timestamp::from_second(1_700_000_000 + self.made).unwrap().to_string()
+                );
                 object["apiVersion"] = json!(target.kind.api_version());
                 object["kind"] = json!(target.kind.name());
                 Outcome::Done(Some(self.happened(target, object, false)))
             }
-            (Action::Delete { uid: Some(uid), .. }, Some(have)) if have["metadata"]["uid"] != **uid => {
+            (Action::Delete { uid: Some(uid), .. }, Some(have))
+                if have["metadata"]["uid"] != **uid =>
+            {
                 Outcome::Conflict
             }
             (Action::Delete { .. }, None) => Outcome::Done(None),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod bed;
+mod bgp;
+mod blocks;
 mod chance;
 mod cluster;
-mod scenarios;
+mod services;

@@ -5,21 +5,26 @@ use std::time::Duration;
 
 use cluster_api::world::{Action, Kind, Note, ObjectKey, Outcome, Seen, Target, Write};
 use cluster_api::{
-    AddressBlock, AddressClaim, AddressPool, AddressType, BGPAdvertisement, BGPPeer,
-    BGPPeerTemplate, BlockRequest, ClusterBGP, NodeBGP,
+    AddressBlock, AddressClaim, AddressPool, BGPAdvertisement, BGPPeer, BGPPeerTemplate,
+    BlockRequest, ClusterBGP, NodeBGP,
 };
 use inet::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Service};
 
+mod figures;
+mod follow;
+
+pub use figures::Figures;
+
 use crate::gc::{self, Suspects};
 use crate::index::Index;
-use crate::leftovers;
 use crate::pools::Pools;
 use crate::task::{self, Steps, Task};
 use crate::world::{Now, Settings, World};
 
 /// Something the planner must know.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "handed over once, never kept in numbers")]
 pub enum Change {
     /// The watch of AddressPools.
     Pool(Seen<AddressPool>),
@@ -60,23 +65,6 @@ pub enum Output {
     Write(Ticket, Write),
     /// Tell people.
     Note(Note),
-}
-
-/// Numbers for metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Tasks computed, and writes that failed, since the start.
-    pub computed: u64,
-    /// Writes that failed since the start.
-    pub failed: u64,
-    /// Per pool: its type, the blocks that it can have, and has.
-    pub pools: BTreeMap<String, (AddressType, u64, u64)>,
-    /// Advertisements per type and protocol.
-    pub advertisements: BTreeMap<(AddressType, cluster_api::Protocol), u64>,
-    /// Peers that get an advertisement, and that do not, over all advertisements.
-    pub advertised: (u64, u64),
-    /// Objects waiting after a failed write.
-    pub backing_off: u64,
 }
 
 /// The controller's planner.
@@ -202,34 +190,6 @@ impl Planner {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let (at, _) = self.delayed.first().filter(|_| self.leading)?;
         Some(*at)
-    }
-
-    /// Numbers for metrics.
-    pub fn figures(&self) -> Figures {
-        let mut figures = Figures {
-            computed: self.computed,
-            failed: self.failed,
-            backing_off: self.failures.len() as u64,
-            ..Figures::default()
-        };
-        for (name, entry) in Pools::of(&self.world).iter() {
-            let max = entry.pool.as_ref().map_or(0, |pool| pool.block_count());
-            figures.pools.insert(name.clone(), (entry.kind, max, 0));
-        }
-        for block in self.world.blocks.values() {
-            if let Some((_, _, cut)) = figures.pools.get_mut(&block.spec.pool_ref) {
-                *cut += 1;
-            }
-        }
-        for advertisement in self.world.advertisements.values() {
-            let kind = (advertisement.spec.kind, advertisement.spec.protocol);
-            *figures.advertisements.entry(kind).or_default() += 1;
-            if let Some(counts) = advertisement.status.as_ref().and_then(|status| status.counts) {
-                figures.advertised.0 += u64::from(counts.advertised);
-                figures.advertised.1 += u64::from(counts.not_advertised);
-            }
-        }
-        figures
     }
 
     fn lead(&mut self, now: &Now, leading: bool) {
@@ -383,159 +343,6 @@ impl Planner {
         let failures = self.failures.get(target).map_or(0, |(failures, _)| *failures);
         let pause = first * 2u32.pow(failures.min(doublings));
         self.failures.insert(target.clone(), (failures.saturating_add(1), now.at + pause));
-    }
-
-    /// Lays what the API server stored over the world.
-    fn stored(&mut self, now: &Now, kind: Kind, object: serde_json::Value) {
-        use serde_json::from_value as read;
-        let world = &mut self.world;
-        let key = match kind {
-            Kind::AddressPool => read(object).ok().and_then(|o| world.pools.wrote(o)),
-            Kind::AddressBlock => read(object).ok().and_then(|o| world.blocks.wrote(o)),
-            Kind::BlockRequest => read(object).ok().and_then(|o| world.requests.wrote(o)),
-            Kind::AddressClaim => read(object).ok().and_then(|o| world.claims.wrote(o)),
-            Kind::BGPPeerTemplate => read(object).ok().and_then(|o| world.templates.wrote(o)),
-            Kind::ClusterBGP => read(object).ok().and_then(|o| world.clusters.wrote(o)),
-            Kind::NodeBGP => read(object).ok().and_then(|o| world.node_bgps.wrote(o)),
-            Kind::BGPPeer => read(object).ok().and_then(|o| world.peers.wrote(o)),
-            Kind::BGPAdvertisement => {
-                read(object).ok().and_then(|o| world.advertisements.wrote(o))
-            }
-            Kind::Service => read(object).ok().and_then(|o| world.services.wrote(o)),
-            Kind::Node => read(object).ok().and_then(|o| world.nodes.wrote(o)),
-            Kind::EndpointSlice
-            | Kind::ValidatingWebhookConfiguration
-            | Kind::MutatingWebhookConfiguration => None,
-        };
-        self.changed(now, kind, key);
-    }
-
-    fn deleted(&mut self, now: &Now, kind: Kind, key: ObjectKey) {
-        let world = &mut self.world;
-        match kind {
-            Kind::AddressPool => world.pools.deleted(&key),
-            Kind::AddressBlock => world.blocks.deleted(&key),
-            Kind::BlockRequest => world.requests.deleted(&key),
-            Kind::AddressClaim => world.claims.deleted(&key),
-            Kind::BGPPeerTemplate => world.templates.deleted(&key),
-            Kind::ClusterBGP => world.clusters.deleted(&key),
-            Kind::NodeBGP => world.node_bgps.deleted(&key),
-            Kind::BGPPeer => world.peers.deleted(&key),
-            Kind::BGPAdvertisement => world.advertisements.deleted(&key),
-            Kind::Service => world.services.deleted(&key),
-            Kind::Node => world.nodes.deleted(&key),
-            Kind::EndpointSlice
-            | Kind::ValidatingWebhookConfiguration
-            | Kind::MutatingWebhookConfiguration => {}
-        }
-        self.changed(now, kind, [key]);
-    }
-
-    /// Follows changed objects with the index, and marks what they touch.
-    fn changed(&mut self, now: &Now, kind: Kind, keys: impl IntoIterator<Item = ObjectKey>) {
-        for key in keys {
-            let target = Target::new(kind, &key.namespace, &key.name);
-            if leftovers::has(&self.world, &target) {
-                self.mark(now, Task::Leftover(target));
-            }
-            match kind {
-                Kind::AddressPool => {
-                    self.mark(now, Task::Pools);
-                    self.mark(now, Task::Pool(key.name));
-                }
-                Kind::AddressBlock => {
-                    self.index.block(&key, self.world.blocks.get(&key));
-                    self.mark(now, Task::Blocks);
-                    if self.world.pools.named(&key.name).is_some() {
-                        self.mark(now, Task::Pools);
-                    }
-                    self.mark_pools(now);
-                }
-                Kind::BlockRequest => self.mark(now, Task::Blocks),
-                Kind::AddressClaim => self.claim_changed(now, &key),
-                Kind::BGPPeerTemplate | Kind::ClusterBGP => {
-                    let nodes: Vec<_> =
-                        self.world.nodes.iter().map(|(key, _)| key.name.clone()).collect();
-                    for node in nodes {
-                        self.mark(now, Task::Node(node));
-                    }
-                    self.mark(now, Task::Clusters);
-                }
-                Kind::NodeBGP => {
-                    let prefixes = self.index.node_bgp(&key, self.world.node_bgps.get(&key));
-                    let touched: Vec<ObjectKey> = prefixes
-                        .iter()
-                        .flat_map(|prefix| self.index.advertisements_for(prefix).cloned())
-                        .collect();
-                    for advertisement in touched {
-                        self.mark(now, Task::Advertisement(advertisement));
-                    }
-                    self.mark(now, Task::Node(key.name.clone()));
-                    self.mark(now, Task::Peers(key.name));
-                    self.mark(now, Task::Clusters);
-                }
-                Kind::BGPPeer => {
-                    for node in self.index.peer(&key, self.world.peers.get(&key)) {
-                        self.mark(now, Task::Node(node.clone()));
-                        self.mark(now, Task::Peers(node));
-                    }
-                }
-                Kind::BGPAdvertisement => {
-                    let object = self.world.advertisements.get(&key);
-                    match self.index.advertisement(&key, object) {
-                        Some(service) => self.mark(now, Task::Service(service)),
-                        None => self.mark(now, Task::Blocks),
-                    }
-                    self.mark(now, Task::Advertisement(key));
-                }
-                Kind::Service => {
-                    if self.index.service(&key, self.world.services.get(&key)) {
-                        self.mark_waiting(now);
-                    }
-                    self.mark(now, Task::Service(key));
-                }
-                Kind::Node => {
-                    self.mark(now, Task::Node(key.name));
-                    self.mark(now, Task::Clusters);
-                    self.mark(now, Task::Blocks);
-                }
-                Kind::EndpointSlice
-                | Kind::ValidatingWebhookConfiguration
-                | Kind::MutatingWebhookConfiguration => {}
-            }
-        }
-    }
-
-    fn claim_changed(&mut self, now: &Now, key: &ObjectKey) {
-        let claim = self.world.claims.get(key);
-        let released = claim.is_none();
-        for service in self.index.claim(key, claim) {
-            self.mark(now, Task::Service(service));
-        }
-        self.mark(now, Task::Blocks);
-        self.mark_pools(now);
-        if released {
-            self.mark_waiting(now);
-        }
-    }
-
-    fn pools_changed(&mut self, now: &Now) {
-        self.mark(now, Task::Blocks);
-        self.mark_pools(now);
-        self.mark_waiting(now);
-    }
-
-    fn mark_pools(&mut self, now: &Now) {
-        let pools: Vec<String> = self.world.pools.iter().map(|(key, _)| key.name.clone()).collect();
-        for pool in pools {
-            self.mark(now, Task::Pool(pool));
-        }
-    }
-
-    fn mark_waiting(&mut self, now: &Now) {
-        for service in self.waiting.clone() {
-            self.mark(now, Task::Service(service));
-        }
     }
 
     /// Computes a task soon.
