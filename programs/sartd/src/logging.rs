@@ -26,7 +26,9 @@ enum Format {
 impl LogArgs {
     /// Starts logging to standard error.
     pub(crate) fn init(&self) -> anyhow::Result<()> {
-        let filter = EnvFilter::try_new(&self.level)
+        // The Kubernetes client logs each failed connection as an error; who uses it tells of an
+        // outage once.
+        let filter = EnvFilter::try_new(format!("kube_client=off,{}", self.level))
             .with_context(|| format!("--level {:?} is no log level", self.level))?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.format {
