@@ -40,8 +40,7 @@ async fn global(common: &Common, what: Global) -> Result<(), Failure> {
         }
         Global::Health => {
             connect::router(common)?.global().await?;
-            output::line("ok");
-            Ok(())
+            output::answer(common.format(), &Health { status: "ok" }, |h| h.status.to_owned())
         }
         Global::Policy => Err(Failure::not_built_yet("policies")),
         Global::Rib(rib) => {
@@ -214,4 +213,10 @@ fn attributes(given: &[String]) -> Result<AttributeSet, Failure> {
         }
     }
     Ok(set)
+}
+
+/// The answer of `sart bgp global health`: a router that does not answer is an error instead.
+#[derive(serde::Serialize)]
+struct Health {
+    status: &'static str,
 }
