@@ -46,6 +46,8 @@ pub enum Ineligible {
 pub enum Step {
     /// There was no other eligible path.
     OnlyPath,
+    /// Every eligible path is as good, and all are used.
+    Equal,
     /// Originated here.
     Local,
     /// Highest LOCAL_PREF.
@@ -131,6 +133,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Step::OnlyPath => "only-path",
+            Step::Equal => "equal-paths",
             Step::Local => "local",
             Step::LocalPref => "local-pref",
             Step::AsPathLength => "as-path-length",

@@ -303,6 +303,31 @@ fn inside_the_as_paths_keep_their_next_hop_and_go_one_step_only() {
 }
 
 #[test]
+fn the_paths_of_one_set_are_equal() {
+    let mut bench = Bench::new();
+    let states = |bench: &Bench| -> Vec<_> {
+        bench.rib.paths(&prefix("10.1.0.0/24")).iter().map(|path| path.state).collect()
+    };
+    for n in [1, 2] {
+        let from = bench.peer(n, PeerKind::External);
+        let path = attributes(&[65000 + u32::from(n)], &format!("10.0.0.{n}"));
+        bench.announce(from, &path, &["10.1.0.0/24"]);
+        bench.settle();
+        let best = PathState::Best(if n == 1 { Step::OnlyPath } else { Step::Equal });
+        assert_eq!(states(&bench).first(), Some(&best));
+    }
+    assert_eq!(states(&bench)[1..], [PathState::Multipath]);
+    let longer = bench.peer(3, PeerKind::External);
+    bench.announce(longer, &attributes(&[65003, 1], "10.0.0.3"), &["10.1.0.0/24"]);
+    bench.settle();
+    let step = Step::AsPathLength;
+    assert_eq!(
+        states(&bench),
+        [PathState::Best(step), PathState::Multipath, PathState::Lost(step)]
+    );
+}
+
+#[test]
 fn own_routes_win_are_never_installed_and_go_to_their_groups_only() {
     let mut bench = Bench::new();
     let from = bench.peer(1, PeerKind::External);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use inet::{Asn, Prefix, RouterId};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -107,6 +108,20 @@ pub struct Speaker {
     /// Whether all equally good paths are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multipath: Option<bool>,
+}
+
+impl Speaker {
+    /// Whether the path stays on the node: loopback, `localhost` or a unix socket.
+    pub fn is_local(&self) -> bool {
+        if self.path.starts_with("unix:") || self.path.starts_with('/') {
+            return true;
+        }
+        let host_port = self.path.strip_prefix("http://").unwrap_or(&self.path);
+        match host_port.parse::<SocketAddr>() {
+            Ok(address) => address.ip().is_loopback(),
+            Err(_) => host_port.split(':').next() == Some("localhost"),
+        }
+    }
 }
 
 impl Default for Speaker {

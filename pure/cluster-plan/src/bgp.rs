@@ -375,7 +375,12 @@ pub(crate) fn cluster_steps(world: &World, now: &Now) -> Steps {
     }
     for (key, cluster) in world.clusters.iter() {
         let (desired, nodes) = selected.remove(&key.name).unwrap_or_default();
-        let why = refusals.remove(&key.name).unwrap_or_default();
+        let mut why = refusals.remove(&key.name).unwrap_or_default();
+        let path = &cluster.spec.speaker.path;
+        if !cluster.spec.speaker.is_local() {
+            let message = format!("speaker.path {path:?} is neither a loopback address nor unix:");
+            why.insert((Refusal::SpeakerNotLocal, message));
+        }
         cluster_status(key, cluster, (desired, nodes), &why, now, &mut steps);
     }
     steps

@@ -160,11 +160,13 @@ fn slots<'a>(pools: &'a Pools, service: &'a Service, refusals: &mut Vec<Why>) ->
             return slots;
         }
     };
+    let mut mismatch = false;
     for address in wanted {
         let family = Family::of(&address);
         if !families.contains(&family) {
             let message = format!("{address} is {family}, which the Service does not ask for");
             refusals.push((Refusal::FamilyMismatch, message));
+            mismatch = true;
             continue;
         }
         let in_pool = |slot: &Slot<'_>| {
@@ -185,6 +187,9 @@ fn slots<'a>(pools: &'a Pools, service: &'a Service, refusals: &mut Vec<Why>) ->
             let more = Slot { wanted: Some(address), ..first.clone() };
             slots.push(more);
         }
+    }
+    if mismatch {
+        slots.iter_mut().filter(|s| s.wanted.is_none()).for_each(|slot| slot.open = None);
     }
     slots
 }

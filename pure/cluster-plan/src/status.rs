@@ -13,6 +13,7 @@ use cluster_api::{
 use inet::Family;
 use serde_json::{Map, Value, json};
 
+use crate::bgp::is_made;
 use crate::index::Index;
 use crate::pools::{AUTO_ASSIGN, Entry};
 use crate::task::Steps;
@@ -40,7 +41,8 @@ pub(crate) fn peers(world: &World, index: &Index, node: &str) -> Steps {
         let uid = peer.metadata.uid.clone();
         let older = seen.get(&peer.spec.addr).copied();
         seen.entry(peer.spec.addr).or_insert(&key.name);
-        let (session, reason) = if node_bgp.is_none() {
+        // One that we made comes just after its NodeBGP and goes just after it: no news to anybody.
+        let (session, reason) = if node_bgp.is_none() && !is_made(peer) {
             let message = format!("there is no NodeBGP {node}");
             steps.refuse(target.clone(), uid, Refusal::UnknownNode, &message);
             (Session::default(), format!("{}: {message}", Refusal::UnknownNode))

@@ -176,7 +176,9 @@ impl Prefix {
             return None;
         }
         match (self.address(), address) {
-            (IpAddr::V4(first), IpAddr::V4(a)) => Some(u128::from(u32::from(*a) - u32::from(first))),
+            (IpAddr::V4(first), IpAddr::V4(a)) => {
+                Some(u128::from(u32::from(*a) - u32::from(first)))
+            }
             (IpAddr::V6(first), IpAddr::V6(a)) => Some(u128::from(*a) - u128::from(first)),
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
         }

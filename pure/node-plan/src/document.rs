@@ -1,7 +1,7 @@
 //! A node's objects to the document that its router is given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use cluster_api::{BGPPeer, BGPPeerSpec, NodeBGPSpec};
 use inet::{Family, Prefix};
@@ -30,7 +30,7 @@ pub fn document(view: &RouterView<'_>) -> Result<Document, String> {
         return Ok(Document::default());
     };
     let path = &node_bgp.speaker.path;
-    if !is_local(path) {
+    if !node_bgp.speaker.is_local() {
         return Err(format!(
             "speaker-not-local: speaker.path {path:?} is neither a loopback address nor unix:"
         ));
@@ -89,17 +89,5 @@ fn neighbor(name: &str, spec: &BGPPeerSpec) -> Neighbor {
             .map(|gr| GracefulRestart { enabled: Some(gr.enabled), restart_time: gr.restart_time }),
         groups: spec.groups.iter().flatten().cloned().collect(),
         ..Neighbor::new(spec.addr, spec.asn)
-    }
-}
-
-/// Whether a speaker's path stays on the node: loopback, `localhost` or a unix socket.
-fn is_local(path: &str) -> bool {
-    if path.starts_with("unix:") || path.starts_with('/') {
-        return true;
-    }
-    let host_port = path.strip_prefix("http://").unwrap_or(path);
-    match host_port.parse::<SocketAddr>() {
-        Ok(address) => address.ip().is_loopback(),
-        Err(_) => host_port.split(':').next() == Some("localhost"),
     }
 }

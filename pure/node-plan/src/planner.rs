@@ -100,7 +100,8 @@ pub struct NodePlanner {
     withheld: Vec<Withheld>,
     last_document: Option<Document>,
     last_blocks: Option<Vec<HeldBlock>>,
-    last_status: Option<NodeBGPStatus>,
+    /// The status wanted last, and the UID of the NodeBGP that it was wanted for.
+    last_status: Option<(Option<String>, NodeBGPStatus)>,
     status_not_before: Timestamp,
     conditions: Vec<NodeBGPCondition>,
     wants: VecDeque<Want>,
@@ -287,10 +288,11 @@ impl NodePlanner {
         announce: &BTreeMap<Prefix, BTreeSet<String>>,
         refused: Option<String>,
     ) {
-        if self.node_bgp().is_none() {
+        let Some(node_bgp) = self.node_bgp() else {
             self.last_status = None;
             return;
-        }
+        };
+        let uid = node_bgp.metadata.uid.clone();
         if now < self.status_not_before {
             let at = self.plan_at.get_or_insert(self.status_not_before);
             *at = (*at).min(self.status_not_before);
@@ -327,8 +329,10 @@ impl NodePlanner {
                 last_error,
             }),
         };
-        if self.last_status.as_ref() != Some(&status) {
-            self.last_status = Some(status.clone());
+        let wanted = (uid, status);
+        if self.last_status.as_ref() != Some(&wanted) {
+            let status = wanted.1.clone();
+            self.last_status = Some(wanted);
             self.status_not_before = now + STATUS_INTERVAL;
             self.wants.push_back(Want::Status(Box::new(status)));
         }

@@ -346,6 +346,25 @@ fn status_is_written_at_most_once_a_second() {
 }
 
 #[test]
+fn a_node_bgp_that_is_made_anew_gets_its_status() {
+    let mut agent = Agent::listed();
+    let made = |uid: &str| {
+        Change::NodeBgps(put(json!({
+            "metadata": {"name": ME, "uid": uid},
+            "spec": {"asn": 65010, "routerId": "10.0.0.1", "speaker": {"path": "127.0.0.1:5000"}},
+        })))
+    };
+    for uid in ["first", "second"] {
+        agent.change(made(uid));
+        agent.after(Duration::from_secs(2));
+        assert!(agent.status.take().is_some(), "{uid}");
+    }
+    agent.change(made("second"));
+    agent.after(Duration::from_secs(2));
+    assert_eq!(agent.status, None, "nothing new");
+}
+
+#[test]
 fn pools_are_chosen_by_pod_before_namespace_before_auto() {
     let both = BTreeSet::from(Family::ALL);
     let v4 = BTreeSet::from([Family::Ipv4]);

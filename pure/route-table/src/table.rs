@@ -17,8 +17,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Hop {
     users: BTreeSet<Prefix>,
-    tracked: bool,
-    told: Option<Resolution>,
+    pub(crate) tracked: bool,
+    pub(crate) told: Option<Resolution>,
     pub(crate) resolution: Option<Resolution>,
     pub(crate) through: BTreeSet<Prefix>,
 }

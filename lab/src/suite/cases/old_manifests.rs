@@ -194,7 +194,8 @@ pub(super) fn leftovers_are_removed(ctx: &mut Ctx) -> Result<()> {
     }
     let service = ctx.get(&["service", "-n", "test", "app-svc-cluster"])?;
     ensure!(!text(&service, "/status/loadBalancer/ingress/0/ip").is_empty(), "its address is gone");
-    audit(ctx, s(30))
+    // The pool's block is collected after its grace period, not at once.
+    audit(ctx, s(90))
 }
 
 /// The names under which v0.1 installs its webhooks.

@@ -8,16 +8,21 @@ use crate::suite::manifests::sart;
 
 const THIEF: &str = "sart-worker";
 const VICTIM: &str = "sart-worker2";
-const REFUSAL: &str = "foreign-node";
+const REFUSAL: &str = "not-your-node";
 
 pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
     let token = agent_token(ctx, THIEF)?;
     let token = format!("--token={}", token.trim());
-    let status = json!({"status": {"backoff": 1}}).to_string();
+    // Server-side apply: a plain patch would read the object first, which no agent may.
     let patch = |node: &str| {
-        let args =
-            ["patch", "nodebgp", node, "--subresource=status", "--type=merge", "-p", &status];
-        attempt(ctx, &token, &args, None)
+        let mut status = sart("NodeBGP", node, json!(null));
+        status["status"] = json!({"backoff": 1});
+        if let Some(fields) = status.as_object_mut() {
+            fields.remove("spec");
+        }
+        let args = ["apply", "--server-side", "--subresource=status", "--force-conflicts"];
+        let more = ["--validate=false", "-f", "-"];
+        attempt(ctx, &token, &[&args[..], &more[..]].concat(), Some(&status.to_string()))
     };
     let (went, said) = patch(THIEF)?;
     ensure!(went, "an agent may not write its own NodeBGP's status: {said}");

@@ -105,11 +105,12 @@ impl Demand {
         let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
         let mut told: BTreeMap<Prefix, usize> = BTreeMap::new();
         let mut told_at = Instant::now();
+        let mut unsure = BTreeSet::new();
         loop {
             demand.mark_unchanged();
             let names = self.names();
             let mut again = None;
-            if !self.ask(&mut asked).await | !self.give_back(&names).await {
+            if !self.ask(&mut asked).await | !self.give_back(&names, &mut unsure).await {
                 again = Some(RETRY);
             }
             if told_at.elapsed() >= USED_INTERVAL {
@@ -188,25 +189,36 @@ impl Demand {
         of_need.map(|(prefix, _, _)| prefix).collect()
     }
 
-    async fn give_back(&self, names: &BTreeMap<Prefix, String>) -> bool {
-        let mut all_done = true;
-        for prefix in self.books.give_back() {
-            let Some(name) = names.get(&prefix) else {
-                self.books.keep(&prefix);
-                continue;
-            };
-            let target = Target::cluster(Kind::AddressBlock, name);
-            let action = Action::Delete { uid: None, version: None };
-            match self.writer.write(&Write { target, action }).await {
-                Outcome::Done(_) => info!(block = name, "gave a block back"),
-                outcome => {
-                    debug!(block = name, ?outcome, "the block is not given back yet");
-                    self.books.keep(&prefix);
-                    all_done = false;
+    /// Gives blocks back. Nothing is taken from those in `unsure`: they may be another node's by
+    /// now. False if something must be looked after again.
+    async fn give_back(
+        &self,
+        names: &BTreeMap<Prefix, String>,
+        unsure: &mut BTreeSet<Prefix>,
+    ) -> bool {
+        let due = self.books.give_back();
+        let held: BTreeSet<Prefix> = self.books.blocks().into_iter().map(|b| b.0).collect();
+        unsure.retain(|prefix| held.contains(prefix));
+        let before = unsure.clone();
+        unsure.extend(due);
+        for prefix in unsure.clone() {
+            // The watch tells that it is gone already; the books will hear of it.
+            let Some(name) = names.get(&prefix) else { continue };
+            let write = |write| async move { self.writer.write(&write).await };
+            match release(name, before.contains(&prefix), write).await {
+                Release::Gone => {
+                    info!(block = name, "gave a block back");
+                    unsure.remove(&prefix);
                 }
+                Release::Kept => {
+                    debug!(block = name, "the block is not given back yet");
+                    self.books.keep(&prefix);
+                    unsure.remove(&prefix);
+                }
+                Release::Unsure => debug!(block = name, "the block may be given back"),
             }
         }
-        all_done
+        unsure.is_empty()
     }
 
     /// Tells how many addresses of each block are used, where it changed.
@@ -241,6 +253,41 @@ impl Demand {
     }
 }
 
+/// What became of giving a block back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Release {
+    /// It is deleted, as the watch will tell.
+    Gone,
+    /// It is there, and may be used again.
+    Kept,
+    /// Nobody knows: it must not be used, or two nodes might.
+    Unsure,
+}
+
+/// Deletes an AddressBlock. `unsure`: it was tried before, and no answer came.
+async fn release<F>(name: &str, unsure: bool, write: impl Fn(Write) -> F) -> Release
+where
+    F: Future<Output = Outcome>,
+{
+    let target = Target::cluster(Kind::AddressBlock, name);
+    // A deletion without an answer may have been done. So something harmless goes first: where
+    // that does not come through, the block is surely ours still.
+    let action = Action::MergeStatus(json!({"status": {"used": 0}}));
+    match write(Write { target: target.clone(), action }).await {
+        Outcome::Done(_) => {}
+        Outcome::Conflict => return Release::Unsure,
+        Outcome::Exists | Outcome::Refused(_) | Outcome::Later(_) => {
+            return if unsure { Release::Unsure } else { Release::Kept };
+        }
+    }
+    let action = Action::Delete { uid: None, version: None };
+    match write(Write { target, action }).await {
+        Outcome::Done(_) => Release::Gone,
+        Outcome::Later(_) => Release::Unsure,
+        Outcome::Exists | Outcome::Conflict | Outcome::Refused(_) => Release::Kept,
+    }
+}
+
 /// IPv4 as v0.1 named it; the other family beside it.
 fn request_name(need: &Need, node: &str) -> String {
     match need.of.family {
@@ -248,3 +295,6 @@ fn request_name(need: &Need, node: &str) -> String {
         Family::Ipv6 => names::joined(&[&need.of.pool, node, "ipv6"]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ const WAIT_FOR_WATCH: Duration = Duration::from_secs(2);
 /// The one GET of a pod or namespace that the watch does not tell of takes at most this long.
 const GET_TIME: Duration = Duration::from_secs(3);
 
+/// Kubernetes' annotation of a pod that mirrors a static one.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// The pods of this node and all namespaces, as their watches tell.
 pub(super) struct Pods {
     client: Client,
@@ -85,8 +88,7 @@ impl Pods {
 
     async fn of_pod(&self, pod: &PodName) -> Result<Option<String>, Refusal> {
         let key = ObjectKey::new(&pod.namespace, &pod.name);
-        // A pod made anew under its old name has another UID and maybe other annotations.
-        let is_it = |found: &Pod| pod.uid.is_none() || found.metadata.uid == pod.uid;
+        let is_it = |found: &Pod| is_called(found, pod.uid.as_deref());
         let find =
             |o: &Objects| o.pods.get(&key).filter(|p| is_it(p)).map(|p| annotation(&p.metadata));
         if let Some(found) = self.wait_for(find).await {
@@ -135,10 +137,40 @@ impl Pods {
     }
 }
 
+/// Whether it is the pod with this UID: one made anew under its old name has another, and maybe
+/// other annotations. Of a static pod the runtime says the UID that the kubelet gave it; the
+/// pod that mirrors it in the API has its own, and the kubelet's in an annotation.
+fn is_called(found: &Pod, uid: Option<&str>) -> bool {
+    let meta = &found.metadata;
+    let mirrored = || meta.annotations.as_ref()?.get(MIRROR).map(String::as_str);
+    uid.is_none() || meta.uid.as_deref() == uid || mirrored() == uid
+}
+
 fn annotation(meta: &ObjectMeta) -> Option<String> {
     meta.annotations.as_ref()?.get(keys::ADDRESS_POOL).cloned()
 }
 
 fn later(why: &str) -> Refusal {
     try_later("api-unavailable", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_pod_is_known_by_the_uid_of_its_mirror() {
+        let check = |uid: Option<&str>, expect: bool| {
+            let pod: Pod = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "p", "uid": "api", "annotations": {MIRROR: "kubelet"}},
+            }))
+            .unwrap();
+            assert_eq!(is_called(&pod, uid), expect, "{uid:?}");
+        };
+        check(None, true);
+        check(Some("api"), true);
+        check(Some("kubelet"), true);
+        check(Some("older"), false);
+        assert!(!is_called(&Pod::default(), Some("api")));
+    }
 }

@@ -194,7 +194,11 @@ impl Rib {
         decide(&candidates, self.settings.multi_path, &mut chosen, |i, step| {
             lost.insert(i, step);
         });
-        let why = lost.values().max().copied().unwrap_or(Step::OnlyPath);
+        let why = match lost.values().max() {
+            Some(last) => *last,
+            None if chosen.len() > 1 => Step::Equal,
+            None => Step::OnlyPath,
+        };
         let state = |i: usize| match (candidates[i].ineligible, lost.get(&i)) {
             (Some(why), _) => PathState::Ineligible(why),
             (None, Some(step)) => PathState::Lost(*step),

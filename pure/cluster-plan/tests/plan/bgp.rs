@@ -119,6 +119,30 @@ fn peers_made_by_hand_stay_and_doubles_are_told() {
 }
 
 #[test]
+fn only_a_peer_made_by_hand_is_told_that_its_node_is_unknown() {
+    let mut bed = Bed::new();
+    let peer = |addr: &str, labels: Value| {
+        let spec = json!({ "asn": 65001, "addr": addr, "nodeBGPRef": "n0",
+            "speaker": { "path": "127.0.0.1:5000" } });
+        json!({ "metadata": { "labels": labels }, "spec": spec })
+    };
+    let made = json!({ "app.kubernetes.io/managed-by": "sart" });
+    bed.api.create(Kind::BGPPeer, "", "mine", peer("9.9.9.9", json!({})));
+    bed.api.create(Kind::BGPPeer, "", "made", peer("8.8.8.8", made));
+    bed.settle();
+    assert!(bed.told("mine", "unknown-node"));
+    assert!(!bed.told("made", "unknown-node"), "its node comes, or it goes");
+
+    bed.node("n0", "65010", 2);
+    test_bed_bgp(&mut bed);
+    bed.settle();
+    bed.api.delete(Kind::ClusterBGP, "", "cluster");
+    bed.settle();
+    assert_eq!(bed.names(Kind::NodeBGP), "");
+    assert!(!bed.told("spine0-n0-65001-9.9.9.9", "unknown-node"), "it goes with its node");
+}
+
+#[test]
 fn a_report_of_an_agent_becomes_the_status_of_peers_and_advertisements() {
     let mut bed = Bed::new();
     bed.pools();
@@ -159,4 +183,24 @@ fn a_report_of_an_agent_becomes_the_status_of_peers_and_advertisements() {
     let advertisement = bed.api.get(Kind::BGPAdvertisement, "default", "web-10.0.1.0").unwrap();
     assert_eq!(advertisement["status"]["counts"], json!({ "advertised": 2, "notAdvertised": 0 }));
     assert!(advertisement["status"]["exceptions"].is_null());
+}
+
+#[test]
+fn a_speaker_away_from_the_node_is_refused_by_name() {
+    for (path, reason) in [
+        ("127.0.0.1:5000", "True Accepted"),
+        ("unix:/run/sart/router.sock", "True Accepted"),
+        ("10.0.0.1:5000", "False SpeakerNotLocal"),
+    ] {
+        let mut bed = Bed::new();
+        let spec = json!({
+            "nodeSelector": { "bgp": "none" },
+            "asnSelector": { "from": "asn", "asn": 65500 },
+            "routerIdSelector": { "from": "internalAddress" },
+            "speaker": { "path": path },
+        });
+        bed.api.create(Kind::ClusterBGP, "", "far", json!({ "spec": spec }));
+        bed.settle();
+        assert_eq!(bed.condition(Kind::ClusterBGP, "", "far", "Ready"), reason, "{path}");
+    }
 }

@@ -57,7 +57,7 @@ fn services_are_refused_by_name() {
     check(json!({ WANTED: "10.9.9.9" }), json!({}), "", "address-outside-pool");
     check(json!({ WANTED: "10.0.100.9" }), json!({}), "", "address-outside-pool");
     check(json!({ WANTED: "10.0.1.0" }), json!({}), "", "address-taken");
-    check(json!({ WANTED: "fd00:100::1" }), json!({}), "10.0.1.1", "family-mismatch");
+    check(json!({ WANTED: "fd00:100::1" }), json!({}), "", "family-mismatch");
     check(json!({ WANTED: "rubbish" }), json!({}), "", "invalid-address");
     check(
         json!({ POOL: "auto,other", WANTED: "10.0.1.0" }),

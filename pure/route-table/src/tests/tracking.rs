@@ -25,7 +25,22 @@ fn a_tracked_next_hop_is_told_once_and_at_each_change() {
     check("track 8.8.8.8", "8.8.8.8: no-route");
     check("track 8.8.8.8\n foreign 8.0.0.0/8 169.254.1.2%1", "8.8.8.8=169.254.1.2%1 metric 0");
     check("track 8.8.8.8\n bgp 8.0.0.0/8 9.9.9.9", "8.8.8.8=169.254.1.2%1 metric 30");
+    check("track 8.8.8.8\n bgp 8.0.0.0/8 9.9.9.9\n bgp 8.0.0.0/8 -", "8.8.8.8: no-route");
     check("track 9.9.9.9\n untrack 9.9.9.9\n link 1 down", "eth1 down");
+}
+
+#[test]
+fn a_next_hop_behind_routes_of_ours_follows_them() {
+    let behind = "track 8.8.8.8\n bgp 8.0.0.0/8 7.7.7.7\n";
+    check(behind, "");
+    let found = "8.8.8.8=169.254.1.2%1 metric 30";
+    check(&format!("{behind} bgp 7.0.0.0/8 9.9.9.9"), found);
+    check(&format!("{behind} foreign 7.0.0.0/8 169.254.1.2%1 30"), found);
+    let both = format!("{behind} bgp 7.0.0.0/8 9.9.9.9\n");
+    check(&format!("{both} bgp 7.0.0.0/8 -"), "8.8.8.8: no-route");
+    check(&format!("{both} foreign- 9.9.9.9/32 169.254.1.2%1 30"), "8.8.8.8: no-route");
+    check(&format!("{both} link 1 down"), "eth1 down; 8.8.8.8: no-route");
+    check(&format!("{both} static 7.0.0.0/8 blackhole"), "8.8.8.8: rejected");
 }
 
 #[test]
