@@ -9,6 +9,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// Objects per page of a list.
@@ -104,7 +105,6 @@ where
                 None => match self.list().await {
                     Ok((seen, version)) => {
                         self.send(seen).await?;
-                        pause = FIRST_PAUSE;
                         version
                     }
                     Err(error) => {
@@ -114,17 +114,20 @@ where
                     }
                 },
             };
+            let began = Instant::now();
             match self.follow(&from).await? {
-                Ok(End::Resume(version)) => {
-                    pause = FIRST_PAUSE;
-                    place = Some(version);
-                }
+                Ok(End::Resume(version)) => place = Some(version),
                 Ok(End::Lost) => info!(kind = %kind, "watch lost its place, listing again"),
                 Err((error, version)) => {
                     debug!(kind = %kind, %error, "watch ended");
                     place = Some(version);
-                    self.rest(&mut pause).await?;
                 }
+            }
+            // One that lasted is begun again at once; one that did not, not so soon.
+            if began.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            } else {
+                self.rest(&mut pause).await?;
             }
         }
     }

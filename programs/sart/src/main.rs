@@ -6,6 +6,7 @@ mod bgp;
 mod cli;
 mod connect;
 mod fib;
+mod kubectl;
 mod output;
 mod text;
 
@@ -52,6 +53,9 @@ impl From<node_api::CallError> for Failure {
 }
 
 fn main() -> ExitCode {
+    if kubectl::is_plugin(std::env::args_os().next().as_ref()) {
+        return failed(&kubectl::run());
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

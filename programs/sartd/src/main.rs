@@ -12,6 +12,8 @@ mod bgp;
 mod cleanup;
 #[cfg(feature = "cluster")]
 mod controller;
+#[cfg(feature = "cluster")]
+mod old_args;
 
 use std::process::ExitCode;
 

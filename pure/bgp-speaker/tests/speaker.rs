@@ -261,6 +261,30 @@ fn the_first_owner_by_name_wins_and_the_other_is_told_and_takes_over() {
     assert_eq!(bench.speaker.global().unwrap().asn, asn(65000));
 }
 
+/// RFC 4271 §6.8: the connection that would lose waits for the other one's OPEN. An UPDATE on it
+/// says that the peer has chosen it; its routes must not be lost for coming first.
+#[test]
+fn the_update_that_ends_a_collision_is_taken_in() {
+    let mut bench = Bench::new(None);
+    let active = PeerConfig { passive: false, ..peer(PEER) };
+    bench.desired("file", doc(&[active], &[]));
+    bench.handle(Input::OwnersReady);
+    let dialled = bench.outputs.iter().find_map(|output| match output {
+        Output::Connect { conn, .. } => Some(*conn),
+        _ => None,
+    });
+    bench.handle(Input::Connected { conn: dialled.unwrap(), local: ip("10.0.0.1") });
+    let conn = bench.connect(&Open { router_id: "1.0.0.9".parse().unwrap(), ..open() });
+    assert_eq!(bench.state(PEER), State::OpenConfirm);
+    bench.announce(conn, &[prefix("10.1.0.0/24")]);
+    assert_eq!(bench.state(PEER), State::Established);
+    let best = bench.outputs.iter().filter_map(|output| match output {
+        Output::Best(best) if !best.paths.is_empty() => Some(best.prefix),
+        _ => None,
+    });
+    assert_eq!(best.collect::<Vec<_>>(), [prefix("10.1.0.0/24")]);
+}
+
 #[test]
 fn a_session_that_fails_says_why() {
     let mut bench = Bench::new(None);

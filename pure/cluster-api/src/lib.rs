@@ -13,6 +13,7 @@
 
 mod advertisement;
 mod bgp;
+mod class;
 pub mod condition;
 pub mod keys;
 pub mod names;
@@ -32,6 +33,7 @@ pub use bgp::{
     NodeBGPCondition, NodeBGPReason, NodeBGPSpec, NodeBGPState, NodeBGPStatus, NodePeer,
     NotAdvertised, PeerDigest, RouterIdFrom, RouterIdSelector, RouterStatus, Speaker, Withheld,
 };
+pub use class::ClassRule;
 pub use peer::{
     BGPPeer, BGPPeerCondition, BGPPeerSpec, BGPPeerStatus, BGPPeerTemplate, BGPPeerTemplateSpec,
     GracefulRestart, NotBuilt, Protocol, SecretRef, Session, SessionState,

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use cluster_api::condition::{Fact, SERVICE_ASSIGNED, merged, says};
 use cluster_api::world::{Action, Kind, Note, ObjectKey, Target, Write};
-use cluster_api::{AddressClaim, AddressType, BGPAdvertisement, HolderKind, Protocol, keys, names};
+use cluster_api::{
+    AddressClaim, AddressType, BGPAdvertisement, ClassRule, HolderKind, Protocol, keys, names,
+};
 use inet::{Family, Prefix};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
@@ -35,18 +37,11 @@ pub(crate) fn steps(
 
 /// Whether a Service is ours to give addresses to.
 pub(crate) fn is_ours(settings: &Settings, service: &Service) -> bool {
-    let Some(spec) = &service.spec else { return false };
-    service.metadata.deletion_timestamp.is_none()
-        && spec.type_.as_deref() == Some("LoadBalancer")
-        && has_our_class(settings, service)
+    service.metadata.deletion_timestamp.is_none() && rule(settings).is_ours(service)
 }
 
-fn has_our_class(settings: &Settings, service: &Service) -> bool {
-    let class = service.spec.as_ref().and_then(|spec| spec.load_balancer_class.as_deref());
-    match class {
-        None => !settings.require_class,
-        Some(class) => class == keys::LOAD_BALANCER_CLASS,
-    }
+fn rule(settings: &Settings) -> ClassRule {
+    ClassRule { require_class: settings.require_class }
 }
 
 struct View<'a> {
@@ -162,7 +157,7 @@ impl View<'_> {
             return steps;
         }
         // Another class's finalizer is not ours to take away.
-        if has_finalizer(service) && has_our_class(settings, service) {
+        if has_finalizer(service) && rule(settings).has_our_class(service) {
             steps.write(self.target(), finalizer(service, false));
         }
         steps

@@ -4,30 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cluster_api::world::ObjectKey;
-use cluster_api::{keys, text};
+use cluster_api::{ClassRule, keys, text};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-
-/// Which Services are sart's, by `spec.loadBalancerClass`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClassRule {
-    /// Leave Services without a class to others (`--require-class`).
-    pub require_class: bool,
-}
-
-impl ClassRule {
-    /// Whether a Service is of type LoadBalancer and of a class that is sart's.
-    pub fn is_ours(self, service: &Service) -> bool {
-        let Some(spec) = &service.spec else {
-            return false;
-        };
-        let class_is_ours = match spec.load_balancer_class.as_deref() {
-            None => !self.require_class,
-            Some(class) => class == keys::LOAD_BALANCER_CLASS,
-        };
-        spec.type_.as_deref() == Some("LoadBalancer") && class_is_ours
-    }
-}
 
 /// What the planner keeps of a Service: no more than announcing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

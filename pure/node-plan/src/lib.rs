@@ -13,7 +13,8 @@ mod planner;
 mod pools;
 mod world;
 
-pub use announce::{ClassRule, ServiceView, SliceView, Verdict, decide};
+pub use announce::{ServiceView, SliceView, Verdict, decide};
+pub use cluster_api::ClassRule;
 pub use document::{RouterView, document};
 pub use facts::PoolFact;
 pub use planner::{HeldBlock, NodeConfig, NodePlanner, PeerFact, RouterFact, Want};

@@ -124,3 +124,14 @@ async fn a_lost_place_is_listed_again_and_a_failed_list_tried_again() {
     )
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_at_once_is_not_begun_again_at_once() {
+    let start = tokio::time::Instant::now();
+    let mut script = vec![("limit=500", list("10", "", &[]))];
+    script.extend((0..4).map(|_| ("resourceVersion=10", String::new())));
+    script.push(("resourceVersion=10", events(&[("ADDED", good("c", 11))])));
+    check(script, &["all  bad  at 10", "put c"]).await;
+    // 0.2, 0.4, 0.8 and 1.6 s.
+    assert_eq!(start.elapsed().as_secs(), 3);
+}

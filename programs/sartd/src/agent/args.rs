@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use node_api::Endpoint;
 use node_plan::{ClassRule, NodeConfig};
-use tracing::warn;
 
 use super::cni::Install;
 use crate::logging::LogArgs;
+use crate::old_args::OldArgs;
 
 /// What sart does on a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,29 +64,9 @@ pub(crate) struct Args {
     pub(super) log: LogArgs,
     #[command(flatten)]
     old: OldArgs,
-}
-
-/// Flags of v0.1 that have no meaning any more.
-#[derive(clap::Args)]
-struct OldArgs {
-    /// Without meaning: see --router.
-    #[arg(short, long, hide = true)]
-    endpoint: Option<String>,
-    /// Without meaning.
-    #[arg(short, long, hide = true)]
-    file: Option<String>,
     /// Without meaning: see --run-dir.
     #[arg(long, hide = true)]
     cni_endpoint: Option<String>,
-    /// Without meaning: there is no webhook.
-    #[arg(long, hide = true)]
-    https_port: Option<u16>,
-    /// Without meaning: there is no webhook.
-    #[arg(long, hide = true)]
-    tls_cert: Option<String>,
-    /// Without meaning: there is no webhook.
-    #[arg(long, hide = true)]
-    tls_key: Option<String>,
     /// Without meaning: the router is watched.
     #[arg(long, hide = true)]
     peer_state_watcher: Option<String>,
@@ -118,18 +98,9 @@ impl Args {
     }
 
     pub(super) fn warn_of_what_has_no_meaning(&self) {
-        let old = &self.old;
-        let given = [
-            ("--endpoint", old.endpoint.is_some()),
-            ("--file", old.file.is_some()),
-            ("--cni-endpoint", old.cni_endpoint.is_some()),
-            ("--https-port", old.https_port.is_some()),
-            ("--tls-cert", old.tls_cert.is_some()),
-            ("--tls-key", old.tls_key.is_some()),
-            ("--peer-state-watcher", old.peer_state_watcher.is_some()),
-        ];
-        for (flag, _) in given.iter().filter(|(_, given)| *given) {
-            warn!(flag, "this flag has no meaning any more");
-        }
+        self.old.warn(&[
+            ("--cni-endpoint", self.cni_endpoint.is_some()),
+            ("--peer-state-watcher", self.peer_state_watcher.is_some()),
+        ]);
     }
 }

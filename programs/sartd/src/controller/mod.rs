@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use anyhow::Context as _;
 
 use crate::logging::LogArgs;
+use crate::old_args::OldArgs;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,44 +35,9 @@ pub(crate) struct Args {
     old: OldArgs,
 }
 
-/// Flags of v0.1 that have no meaning any more.
-#[derive(clap::Args)]
-struct OldArgs {
-    /// Without meaning.
-    #[arg(short, long, hide = true)]
-    endpoint: Option<String>,
-    /// Without meaning.
-    #[arg(short, long, hide = true)]
-    file: Option<String>,
-    /// Without meaning: there are no webhooks any more.
-    #[arg(long, hide = true)]
-    https_port: Option<u16>,
-    /// Without meaning: there are no webhooks any more.
-    #[arg(long, hide = true)]
-    tls_cert: Option<String>,
-    /// Without meaning: there are no webhooks any more.
-    #[arg(long, hide = true)]
-    tls_key: Option<String>,
-}
-
-impl OldArgs {
-    fn warn(&self) {
-        let given = [
-            ("--endpoint", self.endpoint.is_some()),
-            ("--file", self.file.is_some()),
-            ("--https-port", self.https_port.is_some()),
-            ("--tls-cert", self.tls_cert.is_some()),
-            ("--tls-key", self.tls_key.is_some()),
-        ];
-        for (flag, _) in given.into_iter().filter(|(_, given)| *given) {
-            tracing::warn!(flag, "this flag of v0.1 has no meaning any more");
-        }
-    }
-}
-
 pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
-    args.old.warn();
+    args.old.warn(&[]);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
