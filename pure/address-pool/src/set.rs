@@ -106,11 +106,6 @@ impl AddressSet {
         self.block.contains(address)
     }
 
-    /// Whether the address is in use.
-    pub fn is_used(&self, address: &IpAddr) -> bool {
-        self.block.offset_of(address).is_some_and(|offset| self.used.contains(&offset))
-    }
-
     /// How many addresses are in use.
     pub fn used(&self) -> usize {
         self.used.len()

@@ -113,20 +113,6 @@ impl AsPath {
             Segment::Set(_) => None,
         }
     }
-
-    /// The path with the number put in front (RFC 4271 §5.1.2 b).
-    pub fn prepended(&self, asn: Asn) -> AsPath {
-        let mut segments = self.segments.clone();
-        match segments.first_mut() {
-            Some(Segment::Sequence(numbers)) if numbers.len() < 255 => {
-                numbers.insert(0, asn.get());
-            }
-            Some(Segment::Sequence(_) | Segment::Set(_)) | None => {
-                segments.insert(0, Segment::Sequence(vec![asn.get()]));
-            }
-        }
-        AsPath { segments }
-    }
 }
 
 impl Segment {

@@ -41,11 +41,6 @@ impl Asn {
     pub const fn as_two_octets(self) -> u16 {
         if self.0 <= u16::MAX as u32 { self.0 as u16 } else { Asn::TRANS.0 as u16 }
     }
-
-    /// Whether the number is for private use (RFC 6996).
-    pub const fn is_private(self) -> bool {
-        matches!(self.0, 64512..=65534 | 4200000000..=4294967294)
-    }
 }
 
 impl TryFrom<u32> for Asn {

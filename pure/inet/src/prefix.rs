@@ -183,11 +183,6 @@ impl Prefix {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
         }
     }
-
-    /// The prefix as the `ipnet` crate has it.
-    pub fn as_ipnet(&self) -> IpNet {
-        self.0
-    }
 }
 
 impl FromStr for Prefix {

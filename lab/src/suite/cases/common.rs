@@ -69,9 +69,10 @@ impl Load {
     }
 }
 
-/// Waits until an object is not there any more.
+/// Waits until an object is not there any more. After an outage of the API the controller manager
+/// leads again only after some 20 s, and its informers come back after up to a minute more.
 pub(super) fn gone(ctx: &Ctx, object: &[&str]) -> Result<()> {
-    wait_for(format_args!("{} is gone", object.join(" ")), s(90), || {
+    wait_for(format_args!("{} is gone", object.join(" ")), s(180), || {
         let mut args = vec!["get", "--ignore-not-found", "-o", "name"];
         args.extend_from_slice(object);
         let there = ctx.kubectl(&args)?;

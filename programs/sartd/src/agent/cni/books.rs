@@ -38,9 +38,16 @@ impl Books {
     /// The node's blocks are these and no others.
     pub(crate) fn set_blocks(&self, blocks: &[NodeBlock]) {
         let now = self.now();
-        if self.ipam().set_blocks(now, blocks) {
-            self.tell_both();
+        let mut ipam = self.ipam();
+        if !ipam.set_blocks(now, blocks) {
+            return;
         }
+        for (holder, address) in ipam.strays() {
+            let container = &holder.container_id;
+            warn!(%address, container, "a pod's address lies in none of this node's blocks");
+        }
+        drop(ipam);
+        self.tell_both();
     }
 
     /// The pools for pods are these and no others.
