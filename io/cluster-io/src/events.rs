@@ -6,9 +6,8 @@ use cluster_api::world::{Kind, Note, Target};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
-use serde_json::json;
 use tracing::{debug, info, warn};
 
 /// The same Event is not written again within this time.
@@ -103,16 +102,6 @@ impl Recorder {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let now = Time(jiff::Timestamp::now());
-        if known.count > 1 {
-            let body = json!({ "count": known.count, "lastTimestamp": now });
-            let patch = api.patch(&known.name, &PatchParams::default(), &Patch::Merge(body)).await;
-            match patch {
-                Ok(_) => return Ok(()),
-                // Events are deleted after an hour; then it is told anew.
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(error),
-            }
-        }
         let event = self.event(note, known, namespace, now);
         api.create(&PostParams::default(), &event).await.map(drop)
     }
@@ -185,10 +174,12 @@ impl State {
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        let known = match before {
-            Some(known) => Known { last: now, count: known.count.saturating_add(1), ..known },
-            None => Known { last: now, name: event_name(&note.about.name), count: 1 },
+        let count = match before {
+            // Written anew rather than patched: one right less.
+            Some(known) => known.count.saturating_add(1),
+            None => 1,
         };
+        let known = Known { last: now, name: event_name(&note.about.name), count };
         self.known.insert(note.clone(), known.clone());
         Admitted::New(known)
     }

@@ -167,6 +167,13 @@ pub(super) fn nodes(ctx: &mut Ctx) -> Result<()> {
     ctx.kubectl(&["label", "node", WORKER3, "--overwrite", "sart.terassyi.net/asn=65040"])?;
     ctx.established(sessions, s(60))?;
 
+    // A node that no ClusterBGP selects any more loses its router's configuration, and gets it back.
+    ctx.kubectl(&["label", "node", WORKER3, "bgp-"])?;
+    gone(ctx, &["nodebgp", WORKER3])?;
+    ctx.established(sessions - 2, s(60))?;
+    ctx.kubectl(&["label", "node", WORKER3, "bgp=a"])?;
+    ctx.established(sessions, s(60))?;
+
     let speaker = json!({"path": "10.0.0.1:5000"});
     let bad = sart(
         "ClusterBGP",
@@ -306,6 +313,20 @@ pub(super) fn cni_config(ctx: &mut Ctx) -> Result<()> {
     }
     let (status, said) = run("CNI_COMMAND=VERSION", "{\"cniVersion\":\"1.0.0\"}")?;
     ensure!(status == 0 && !items(&said, "/supportedVersions").is_empty(), "VERSION: {said}");
+
+    // A pod, and a namespace, that nobody knows: never the auto pool by guess, but "try later".
+    ctx.lab.run(WORKER, &["ip", "netns", "add", "nobodys"])?;
+    let annotated = r#"{"cniVersion":"1.0.0","name":"sart-network","type":"sart-cni",
+        "runtimeConfig":{"io.kubernetes.cri.pod-annotations":{}}}"#;
+    let pod = "CNI_COMMAND=ADD CNI_CONTAINERID=nobodys CNI_NETNS=/run/netns/nobodys CNI_IFNAME=eth0 \
+               CNI_ARGS='K8S_POD_NAMESPACE=nowhere;K8S_POD_NAME=nobody;K8S_POD_UID=none'";
+    let later: Result<Vec<_>> = [config, annotated].iter().map(|input| run(pod, input)).collect();
+    ctx.lab.run(WORKER, &["ip", "netns", "del", "nobodys"])?;
+    for (status, said) in later? {
+        let code = said.pointer("/code").and_then(Value::as_i64);
+        ensure!(status != 0 && code == Some(11), "an unknown pod: {said}");
+        ensure!(said.to_string().contains("api-unavailable"), "no name: {said}");
+    }
     goes_on(ctx, "after-cni-config")
 }
 

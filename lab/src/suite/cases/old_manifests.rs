@@ -1,6 +1,6 @@
 //! What users of sart v0.1 have written and typed keeps working, unchanged.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::common::{CLIENT, gone};
@@ -137,12 +137,24 @@ pub(super) fn leftovers_are_removed(ctx: &mut Ctx) -> Result<()> {
     ] {
         ctx.apply(&object.to_string())?;
     }
+    let request = json!({"pool": "there-is-none", "node": "sart-worker3"});
+    ctx.apply(&sart("BlockRequest", "old-request", request).to_string())?;
+    let first = |kind: &str| -> Result<String> {
+        let all = ctx.all(kind)?;
+        let of_pods = all.iter().find(|o| text(o, "/spec/type") != "service");
+        Ok(of_pods.map(crate::suite::ctx::name).context(kind.to_owned())?.to_owned())
+    };
+    let (block, peer) = (first("addressblocks")?, first("bgppeers")?);
     let objects = [
         vec!["addresspool", "old-pool"],
         vec!["bgppeertemplate", "old-template"],
         vec!["clusterbgp", "old-cluster-bgp"],
         vec!["node", "sart-worker3"],
         vec!["service", "-n", "test", "app-svc-cluster"],
+        vec!["blockrequest", "old-request"],
+        vec!["addressblock", &block],
+        vec!["bgppeer", &peer],
+        vec!["bgpadvertisement", "-n", "kube-system", &block],
     ];
     for object in &objects {
         let kind = object.first().copied().unwrap_or_default();
@@ -187,9 +199,12 @@ pub(super) fn leftovers_are_removed(ctx: &mut Ctx) -> Result<()> {
         let name = webhook_name(kind);
         gone(ctx, &[kind, &name])?;
     }
-    for object in
-        ["addresspool/old-pool", "bgppeertemplate/old-template", "clusterbgp/old-cluster-bgp"]
-    {
+    for object in [
+        "addresspool/old-pool",
+        "bgppeertemplate/old-template",
+        "clusterbgp/old-cluster-bgp",
+        "blockrequest/old-request",
+    ] {
         ctx.kubectl(&["delete", "--timeout=30s", object])?;
     }
     let service = ctx.get(&["service", "-n", "test", "app-svc-cluster"])?;

@@ -46,8 +46,8 @@ pub(super) async fn hold(
         }
         // Before every watch has listed, what the kernel holds stays as it is.
         let held = match wanted {
-            Some(wanted) => routed(&routes, &wanted).await.inspect(|held| books.set_blocks(held)),
-            None => Ok(vec![]),
+            Some(wanted) => written(&books, &routes, &wanted).await,
+            None => Ok(()),
         };
         if let Err(problem) = held {
             error!(error = %format!("{problem:#}"), "cannot write the routes of blocks");
@@ -61,9 +61,11 @@ pub(super) async fn hold(
     }
 }
 
-/// Makes the kernel's block routes those of `wanted`; gives the blocks that pods may use.
-async fn routed(routes: &OwnRoutes, wanted: &[HeldBlock]) -> anyhow::Result<Vec<NodeBlock>> {
+/// Makes the books and the kernel's block routes those of `wanted`. No address is given from a
+/// block that has no route.
+async fn written(books: &Books, routes: &OwnRoutes, wanted: &[HeldBlock]) -> anyhow::Result<()> {
     let wanted_prefixes: BTreeSet<Prefix> = wanted.iter().map(|b| b.prefix).collect();
+    books.let_go(&wanted_prefixes);
     let actual: BTreeSet<Prefix> = routes.list().await?.iter().map(|r| r.prefix).collect();
     for prefix in wanted_prefixes.difference(&actual) {
         routes.set_unreachable(*prefix).await?;
@@ -74,7 +76,8 @@ async fn routed(routes: &OwnRoutes, wanted: &[HeldBlock]) -> anyhow::Result<Vec<
         info!(block = %prefix, "let a block go");
     }
     let block = |b: &HeldBlock| NodeBlock { prefix: b.prefix, pool: b.pool.clone() };
-    Ok(wanted.iter().map(block).collect())
+    books.set_blocks(&wanted.iter().map(block).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Opens the socket for the block routes.

@@ -40,7 +40,8 @@ fn a_next_hop_behind_routes_of_ours_follows_them() {
     check(&format!("{both} bgp 7.0.0.0/8 -"), "8.8.8.8: no-route");
     check(&format!("{both} foreign- 9.9.9.9/32 169.254.1.2%1 30"), "8.8.8.8: no-route");
     check(&format!("{both} link 1 down"), "eth1 down; 8.8.8.8: no-route");
-    check(&format!("{both} static 7.0.0.0/8 blackhole"), "8.8.8.8: rejected");
+    check(&format!("{both} static 7.0.0.0/8 blackhole"), "8.8.8.8: no-route");
+    check(&format!("{both} static 8.0.0.0/8 blackhole"), "8.8.8.8: rejected");
 }
 
 #[test]

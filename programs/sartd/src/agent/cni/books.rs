@@ -1,5 +1,6 @@
 //! The node's books of addresses, shared between calls, watches and whoever asks for blocks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,13 @@ impl Books {
         }
         drop(ipam);
         self.tell_both();
+    }
+
+    /// Nothing is taken any more from blocks that are not among these. New ones don't come by it.
+    pub(crate) fn let_go(&self, wanted: &BTreeSet<Prefix>) {
+        let blocks = self.blocks().into_iter().filter(|(prefix, _, _)| wanted.contains(prefix));
+        let staying = blocks.map(|(prefix, pool, _)| NodeBlock { prefix, pool });
+        self.set_blocks(&staying.collect::<Vec<_>>());
     }
 
     /// The pools for pods are these and no others.
@@ -190,6 +198,16 @@ fn assigned(record: &Record) -> Vec<Assigned> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_goes_is_let_go_before_others_come() {
+        let block = |text: &str| NodeBlock { prefix: text.parse().unwrap(), pool: "p".into() };
+        let books = Books::new();
+        books.set_blocks(&[block("10.1.0.0/30"), block("10.1.0.4/30")]);
+        let wanted = ["10.1.0.4/30", "10.1.0.8/30"].map(|text| text.parse().unwrap());
+        books.let_go(&BTreeSet::from(wanted));
+        assert_eq!(books.blocks(), [("10.1.0.4/30".parse().unwrap(), "p".to_owned(), 0)]);
+    }
 
     #[test]
     fn a_record_tells_the_holder_and_its_addresses() {

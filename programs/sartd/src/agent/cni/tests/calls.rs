@@ -63,8 +63,9 @@ async fn an_add_that_fails_in_the_kernel_keeps_no_address() {
     assert_eq!(node.refused(add("a")).await, (100, "interface-taken".into()));
     node.links.fail(false);
     assert_eq!(node.ok(add("b")).await, [ip("10.1.0.0")]);
-    // A DEL that fails keeps it: the link is still there.
+    // An ADD that is repeated and fails, or a DEL that fails, keeps it: the link is still there.
     node.links.fail(true);
+    assert_eq!(node.refused(add("b")).await, (100, "interface-taken".into()));
     assert_eq!(node.refused(del("b")).await, (100, "not-as-attached".into()));
     node.links.fail(false);
     assert_eq!(node.ok(add("c")).await, [ip("10.1.0.1")]);
