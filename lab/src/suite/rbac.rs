@@ -92,7 +92,7 @@ pub(crate) fn check(logs: &Path, say: &mut dyn FnMut(String)) -> Result<()> {
         if let Ok(bytes) = fs::read(folder.join(RULES)) {
             given.append(&mut serde_json::from_slice(&bytes)?);
         }
-        if folder.file_name().is_some_and(|name| name == ON_PURPOSE) {
+        if folder.file_name().is_some_and(|n| n.to_string_lossy().starts_with(ON_PURPOSE)) {
             continue;
         }
         let Ok(file) = File::open(folder.join(AUDIT)) else { continue };

@@ -11,6 +11,8 @@ pub(crate) struct Tally {
     passed: usize,
     failed: Vec<(String, String)>,
     skipped: Vec<(String, String)>,
+    /// Passed, but only the second time.
+    unsteady: Vec<(String, String)>,
 }
 
 /// How one check ended.
@@ -57,6 +59,16 @@ impl Tally {
         }
     }
 
+    /// Counts a check that failed twice; its failures have been told.
+    pub(crate) fn fail(&mut self, name: &str, error: &anyhow::Error) {
+        self.failed.push((name.to_owned(), format!("{error:#}")));
+    }
+
+    /// Remembers why a check, which passed the second time and is counted so, failed the first time.
+    pub(crate) fn unsteady(&mut self, name: &str, error: &anyhow::Error) {
+        self.unsteady.push((name.to_owned(), format!("{error:#}")));
+    }
+
     /// Adds what another program has counted.
     pub(crate) fn add(
         &mut self,
@@ -81,7 +93,12 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, list) in [("skipped", &self.skipped), ("failed", &self.failed)] {
+        let lists = [
+            ("skipped", &self.skipped),
+            ("unsteady (passed on a second, fresh cluster)", &self.unsteady),
+            ("failed", &self.failed),
+        ];
+        for (title, list) in lists {
             if !list.is_empty() {
                 writeln!(f, "{title}:")?;
             }
