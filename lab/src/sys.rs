@@ -3,7 +3,9 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -150,6 +152,19 @@ pub(crate) fn block(signals: &[i32]) {
     let set = signal_set(signals);
     // SAFETY: `set` is valid for the read; the old mask is not asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+}
+
+/// Lets a command start with no signal blocked: it would inherit what [`block`] blocked, and could
+/// not be ended.
+pub(crate) fn with_signals(command: &mut Command) -> &mut Command {
+    let none = signal_set(&[]);
+    let unblock = move || {
+        // SAFETY: `none` is valid for the read; the old mask is not asked for.
+        check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) })
+            .map(drop)
+    };
+    // SAFETY: between fork and exec only `sigprocmask` is called, which is async-signal-safe.
+    unsafe { command.pre_exec(unblock) }
 }
 
 /// Waits for one of the blocked signals.

@@ -152,5 +152,6 @@ pub(crate) fn cargo(root: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut cargo = Command::new(program);
     cargo.current_dir(root);
+    crate::sys::with_signals(&mut cargo);
     cargo
 }

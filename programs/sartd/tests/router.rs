@@ -262,3 +262,30 @@ fn cleanup_takes_what_sart_left_and_nothing_else() {
         b.run(&[&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat());
     });
 }
+
+#[test]
+fn a_peer_made_anew_is_still_told_of_both_families() {
+    let Some(world) = World::enter("a_peer_made_anew_is_still_told_of_both_families") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let left = a.bare_router("left", &[]);
+        let _right = b.router("right", RIGHT, &[]);
+        left.wait_until_up().await;
+        let alone: String = LEFT
+            .lines()
+            .filter(|l| !l.contains("neighbors"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        for (generation, document) in [(1, LEFT), (2, alone.as_str()), (3, LEFT)] {
+            let reply = left.client().apply("agent", generation, document, false).await.unwrap();
+            assert!(reply.accepted, "{reply:?}");
+            let up = document == LEFT;
+            eventually("the session is as the document says", async || {
+                is_established(&left).await == up
+            })
+            .await;
+        }
+        eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+    });
+}

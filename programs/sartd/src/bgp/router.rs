@@ -78,8 +78,8 @@ pub(super) struct Router {
     /// The speaker's names of connections, and the sockets'.
     conns: HashMap<sockets::ConnId, ConnId>,
     socket_of: HashMap<ConnId, sockets::ConnId>,
-    /// What the speaker was told of our side of each peer.
-    facts: BTreeMap<IpAddr, (IpAddr, Facts)>,
+    /// Our address of the session, by peer.
+    local_addresses: BTreeMap<IpAddr, IpAddr>,
     /// Writes that wait for the batch under way.
     changes: Vec<Change>,
     writing: Option<JoinHandle<Written>>,
@@ -108,7 +108,7 @@ impl Router {
             parts,
             conns: HashMap::new(),
             socket_of: HashMap::new(),
-            facts: BTreeMap::new(),
+            local_addresses: BTreeMap::new(),
             changes: Vec::new(),
             writing: None,
             port: None,
@@ -282,9 +282,9 @@ impl Router {
             }
             route_table::Output::Link { name, up } => {
                 self.tell(now, Input::Link { name, up });
-                self.refresh_facts(now);
+                self.refresh_local_addresses(now);
             }
-            route_table::Output::Addresses { .. } => self.refresh_facts(now),
+            route_table::Output::Addresses { .. } => self.refresh_local_addresses(now),
         }
     }
 
@@ -356,16 +356,16 @@ impl Router {
     }
 
     fn local_address(&mut self, now: Timestamp, peer: IpAddr, local: IpAddr) {
-        let facts = links::towards(&self.parts.table, peer, local);
-        if self.facts.insert(peer, (local, facts)) != Some((local, facts)) {
-            let Facts { link, ipv4, ipv6 } = facts;
-            self.tell(now, Input::LocalAddress { peer, link, ipv4, ipv6 });
-        }
+        // Told also when it is as before: the speaker, which compares itself, may have made the
+        // peer anew in between.
+        let Facts { link, ipv4, ipv6 } = links::towards(&self.parts.table, peer, local);
+        self.local_addresses.insert(peer, local);
+        self.tell(now, Input::LocalAddress { peer, link, ipv4, ipv6 });
     }
 
     /// Links or addresses have changed.
-    fn refresh_facts(&mut self, now: Timestamp) {
-        let known: Vec<_> = self.facts.iter().map(|(peer, (local, _))| (*peer, *local)).collect();
+    fn refresh_local_addresses(&mut self, now: Timestamp) {
+        let known: Vec<_> = self.local_addresses.iter().map(|(p, local)| (*p, *local)).collect();
         for (peer, local) in known {
             self.local_address(now, peer, local);
         }
