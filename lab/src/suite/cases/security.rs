@@ -3,15 +3,21 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::suite::ctx::{Ctx, text};
+use crate::suite::ctx::{Ctx, name, text};
 use crate::suite::manifests::sart;
 
-const THIEF: &str = "sart-worker";
-const VICTIM: &str = "sart-worker2";
+const READER: &str = "sart-worker";
 const REFUSAL: &str = "not-your-node";
 
 pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
-    let token = agent_token(ctx, THIEF)?;
+    // Some node has a block: CoreDNS runs on it. The token is stolen on another one.
+    let blocks = ctx.all("addressblocks")?;
+    let held = blocks.iter().find(|block| !text(block, "/spec/nodeRef").is_empty());
+    let held = held.context("no node has a block")?;
+    let (block, victim) = (name(held), text(held, "/spec/nodeRef"));
+    let nodes = ctx.nodes();
+    let thief = nodes.iter().find(|node| *node != victim).context("there is one node only")?;
+    let token = agent_token(ctx, thief)?;
     let token = format!("--token={}", token.trim());
     // Server-side apply: a plain patch would read the object first, which no agent may.
     let patch = |node: &str| {
@@ -24,9 +30,9 @@ pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
         let more = ["--validate=false", "-f", "-"];
         attempt(ctx, &token, &[&args[..], &more[..]].concat(), Some(&status.to_string()))
     };
-    let (went, said) = patch(THIEF)?;
+    let (went, said) = patch(thief)?;
     ensure!(went, "an agent may not write its own NodeBGP's status: {said}");
-    let (went, said) = patch(VICTIM)?;
+    let (went, said) = patch(victim)?;
     ensure!(!went && said.contains(REFUSAL), "another node's NodeBGP: {went}, {said}");
 
     let request = |node: &str| {
@@ -34,24 +40,18 @@ pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
             .to_string()
     };
     let create = |node: &str| attempt(ctx, &token, &["create", "-f", "-"], Some(&request(node)));
-    let (went, said) = create(VICTIM)?;
+    let (went, said) = create(victim)?;
     ensure!(!went && said.contains(REFUSAL), "a BlockRequest for another node: {went}, {said}");
 
-    let block = ctx
-        .all("addressblocks")?
-        .into_iter()
-        .find(|block| !["", THIEF].contains(&text(block, "/spec/nodeRef")))
-        .context("no other node has a block")?;
-    let block = crate::suite::ctx::name(&block).to_owned();
     let (went, said) =
-        attempt(ctx, &token, &["delete", "addressblock", &block, "--wait=false"], None)?;
+        attempt(ctx, &token, &["delete", "addressblock", block, "--wait=false"], None)?;
     ensure!(!went && said.contains(REFUSAL), "another node's block: {went}, {said}");
 
     // What no agent may do at all is not even a question of the node.
     for args in [
         &["get", "secrets", "-n", "kube-system"][..],
         &["delete", "addresspool", "default-pod-pool", "--wait=false"],
-        &["delete", "node", VICTIM, "--wait=false"],
+        &["delete", "node", victim, "--wait=false"],
         &["get", "bgppeertemplates"],
     ] {
         let (went, said) = attempt(ctx, &token, args, None)?;
@@ -80,7 +80,7 @@ pub(super) fn sockets(ctx: &mut Ctx) -> Result<()> {
         }
     }
     // The port is read only: a change over it is refused, over the socket it is not.
-    let node = THIEF;
+    let node = READER;
     let sart = router_program(ctx, node)?;
     let add = ["bgp", "global", "rib", "add", "10.99.0.0/24", "-a", "ipv4", "-t", "origin=igp"];
     let mut words = vec![sart.as_str(), "-e", "127.0.0.1:5000"];
