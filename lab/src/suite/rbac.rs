@@ -86,7 +86,8 @@ fn expand(account: &str, rule: &Value, rights: &mut BTreeSet<Right>) {
 
 /// Reads the logs of every group below `logs`.
 pub(crate) fn check(logs: &Path, say: &mut dyn FnMut(String)) -> Result<()> {
-    let (mut given, mut used, mut refused) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut given, mut used) = (BTreeSet::new(), BTreeSet::new());
+    let (mut allowed, mut said_no) = (BTreeSet::new(), Vec::new());
     for entry in fs::read_dir(logs)? {
         let folder = entry?.path();
         if let Ok(bytes) = fs::read(folder.join(RULES)) {
@@ -100,14 +101,22 @@ pub(crate) fn check(logs: &Path, say: &mut dyn FnMut(String)) -> Result<()> {
             let Ok(event) = serde_json::from_str::<Value>(&line?) else { continue };
             let Some(right) = right(&event) else { continue };
             let code = event.pointer("/responseStatus/code").and_then(Value::as_u64);
-            // A namespace that is being deleted refuses new objects with 403 too; no right is missing.
             let words = text(&event, "/responseStatus/message");
-            if code == Some(403) && !words.contains("because it is being terminated") {
-                refused.insert(format!("{right}: {}", words.chars().take(200).collect::<String>()));
+            match code {
+                // A namespace that is being deleted refuses new objects so too.
+                Some(403) if words.contains("because it is being terminated") => {}
+                Some(403) => said_no.push((right.clone(), words.chars().take(200).collect())),
+                _ => drop(allowed.insert(right.clone())),
             }
             used.insert(right);
         }
     }
+    // An API server that has just started knows no roles for a moment, and refuses what it allows
+    // later; a policy's word always counts.
+    let refused = said_no.iter().filter(|(right, words): &&(Right, String)| {
+        words.contains("denied request") || !allowed.contains(right)
+    });
+    let refused = refused.map(|(right, words)| format!("{right}: {words}")).collect();
     ensure!(!given.is_empty(), "no ServiceAccount of sart's was found");
     ensure!(!used.is_empty(), "no request of sart's was found in any audit log");
     verdict(&given, &used, &refused, say)
