@@ -4,13 +4,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::suite::ctx::{Ctx, name, text};
-use crate::suite::manifests::sart;
+use crate::suite::manifests::{deployment, list, namespace, sart};
 
 const READER: &str = "sart-worker";
 const REFUSAL: &str = "not-your-node";
 
 pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
-    // Some node has a block: CoreDNS runs on it. The token is stolen on another one.
+    // With a pod some node has a block. The token is stolen on another one.
+    ctx.apply(&list(&[namespace("stolen", &[]), deployment("stolen", "web", 1)]))?;
+    ctx.ready("stolen", "app=web", 1)?;
     let blocks = ctx.all("addressblocks")?;
     let held = blocks.iter().find(|block| !text(block, "/spec/nodeRef").is_empty());
     let held = held.context("no node has a block")?;
@@ -57,6 +59,7 @@ pub(super) fn stolen_agent_token(ctx: &mut Ctx) -> Result<()> {
         let (went, said) = attempt(ctx, &token, args, None)?;
         ensure!(!went && said.contains("Forbidden"), "kubectl {}: {went}, {said}", args.join(" "));
     }
+    ctx.kubectl(&["delete", "namespace", "stolen", "--wait=false"])?;
     ctx.established(ctx.nodes().len() * 2, crate::suite::wait::s(10))
 }
 
