@@ -88,6 +88,7 @@ async fn run(
 ) {
     let epoch = Instant::now();
     let now = || Timestamp::from_elapsed(epoch.elapsed());
+    let mut pods_stale = true;
     loop {
         let wake = planner.wake_at().map(|at| epoch + at.elapsed());
         let sleep = async move {
@@ -98,7 +99,14 @@ async fn run(
         };
         tokio::select! {
             change = changes.recv() => match change {
-                Some(change) => planner.handle(now(), change),
+                Some(change) => {
+                    // Only these three make a PodWorld another; EndpointSlices come by the thousand.
+                    pods_stale |= matches!(
+                        change,
+                        Change::Blocks(_) | Change::Nodes(_) | Change::Pools(_)
+                    );
+                    planner.handle(now(), change);
+                }
                 None => return,
             },
             fact = router.recv() => match fact {
@@ -118,7 +126,8 @@ async fn run(
                 Want::Status(status) => drop(outs.status.send_replace(Some(*status))),
             }
         }
-        if planner.is_ready() {
+        if pods_stale && planner.is_ready() {
+            pods_stale = false;
             listed.pass();
             let world = PodWorld {
                 pools: planner.pod_pools(),
