@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::bring_up::Mode;
 use crate::host::control::Service;
@@ -34,8 +34,8 @@ pub(crate) fn ensure(parts: &Path, mode: Mode, progress: &Progress) -> Result<()
 /// Starts the registry in the switch's room.
 pub(crate) fn start(lab: &Lab) -> Result<()> {
     base()?.fork(&lab.images())?;
-    let program = std::env::current_exe().context("find this program")?;
-    let (program, store) = (program.to_string_lossy(), lab.images());
+    // The host's first process is this program too.
+    let (program, store) = (places::program().to_string_lossy(), lab.images());
     let listen = format!("{GATEWAY}:{PORT}");
     let argv = [&program, "__registry", "--listen", &listen, "--store", &store.to_string_lossy()];
     lab.service(SWITCH, Service::new("registry", argv))

@@ -10,6 +10,12 @@ pub(crate) fn checkout() -> PathBuf {
     lab.parent().unwrap_or(lab).to_path_buf()
 }
 
+/// This program, to start it again: by the kernel's link, since cargo puts a new file at the path
+/// when the tests that this program runs build it with other features.
+pub(crate) fn program() -> &'static Path {
+    Path::new("/proc/self/exe")
+}
+
 /// What is built once and kept: `$XDG_CACHE_HOME/sart-lab`, else `~/.cache/sart-lab`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {

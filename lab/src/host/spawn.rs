@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use super::{HostSpec, Kind, Places, init, rootfs};
 use crate::cgroup::Cgroups;
 use crate::interrupt;
+use crate::places;
 use crate::process::Process;
 use crate::sys::{self, Side};
 
@@ -32,7 +33,7 @@ pub(crate) fn create(state: &Path, spec: &HostSpec, switch: Option<Process>) -> 
         .context("store the host's spec")?;
     file.write_all(&serde_json::to_vec(spec)?)?;
 
-    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    let mut command = Command::new(places::program());
     command.arg("__host").arg(state).arg(&spec.name).stdin(Stdio::null());
     if let Some(switch) = switch {
         command.arg("--switch").arg(switch.pid.to_string());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::probe::Report;
+use crate::places;
 
 /// Asks every 10 ms in a process of its own until [`Prober::finish`].
 pub(crate) struct Prober {
@@ -19,7 +20,7 @@ pub(crate) struct Prober {
 impl Prober {
     /// Starts `lab __probe`; `kind` is `ping` or `connect`.
     pub(crate) fn start(name: &str, kind: &str, netns: &Path, target: IpAddr) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        let mut command = Command::new(places::program());
         command.args(["__probe", kind, "--target", &target.to_string(), "--netns"]).arg(netns);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().context("start a probe")?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::bring_up::{Mode, UpOptions};
+use crate::places;
 use crate::progress::Progress;
 use crate::suite::ctx::Ctx;
 use crate::suite::snapshot::Snapshot;
@@ -28,7 +29,7 @@ pub(super) fn nothing_is_left(ctx: &mut Ctx) -> Result<()> {
     ensure!(took < s(3), "down took {:.1} s", took.as_secs_f32());
 
     // Killed while it comes up, as by ^C or a crash: `down` takes away what is there.
-    let mut up = Command::new(std::env::current_exe().context("find this program")?)
+    let mut up = Command::new(places::program())
         .args(["up", "sart", "--mode", "none"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
