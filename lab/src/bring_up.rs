@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::Cgroups;
 use crate::cluster;
 use crate::host::control::Service;
-use crate::host::{self, HostSpec, Kind, Places};
+use crate::host::{self, Bind, HostSpec, Kind, Places};
+use crate::image::own;
 use crate::images;
 use crate::install;
 use crate::interrupt;
@@ -179,7 +180,7 @@ fn build(
         parts: parts.to_path_buf(),
     };
     let mut lab = Lab { world, state };
-    let mut specs = specs(&mut lab, &topology)?;
+    let mut specs = specs(&mut lab, &topology, progress)?;
     lab.save()?;
 
     let mut spec = HostSpec::new(&topology.name, SWITCH, Kind::Switch);
@@ -227,7 +228,7 @@ fn finish(lab: &Lab, progress: &Progress) -> Result<()> {
 }
 
 /// Fills the lab's hosts from the topology, and gives what each is made of.
-fn specs(lab: &mut Lab, topology: &Topology) -> Result<Vec<HostSpec>> {
+fn specs(lab: &mut Lab, topology: &Topology, progress: &Progress) -> Result<Vec<HostSpec>> {
     let mut specs = Vec::new();
     if let Some(cluster) = &topology.cluster {
         let plan = cluster::Plan::new(&topology.name, cluster, &lab.world.parts)?;
@@ -251,8 +252,21 @@ fn specs(lab: &mut Lab, topology: &Topology) -> Result<Vec<HostSpec>> {
             specs.push(spec);
         }
     }
+    let mut sart = None;
     for wanted in topology.network.iter().flat_map(|network| &network.hosts) {
-        let spec = linux_spec(&topology.name, wanted);
+        let mut spec = linux_spec(&topology.name, wanted);
+        if wanted.runs("terassyi/sart") {
+            if sart.is_none() {
+                progress.say("building sart (minutes the first time)");
+                sart = Some(own::programs(&places::checkout())?);
+            }
+            let programs = sart.iter().flatten();
+            spec.binds.extend(programs.map(|(name, path)| Bind {
+                from: path.clone(),
+                to: Path::new("/usr/local/bin").join(name),
+                read_only: true,
+            }));
+        }
         let mut host = new_host(lab, &spec)?;
         host.exec = wanted.exec.clone();
         host.image = wanted.image.clone();
@@ -300,7 +314,7 @@ fn linux_spec(lab: &str, wanted: &clab::Host) -> HostSpec {
     if spec.net_of.is_none() {
         spec.sysctls = net::host_sysctls();
     }
-    if wanted.image.as_deref().is_some_and(is_frr) {
+    if wanted.runs("frrouting/frr") {
         spec.file("/etc/frr/daemons", 0o644, FRR_DAEMONS);
         spec.file("/etc/frr/vtysh.conf", 0o644, "service integrated-vtysh-config\n");
         if !spec.binds.iter().any(|bind| bind.to == Path::new("/etc/frr/frr.conf")) {
@@ -337,17 +351,6 @@ ospf6d_options=\" -A ::1\"
 staticd_options=\"-A 127.0.0.1\"
 bfdd_options=\"   -A 127.0.0.1\"
 ";
-
-/// True for `frrouting/frr` of any registry, with any tag.
-fn is_frr(image: &str) -> bool {
-    let name = image.split('@').next().unwrap_or(image);
-    let slash = name.rfind('/').map_or(0, |at| at + 1);
-    let name = match name.get(slash..).and_then(|last| last.find(':')) {
-        Some(colon) => name.get(..slash + colon).unwrap_or(name),
-        None => name,
-    };
-    name == "frrouting/frr" || name.ends_with("/frrouting/frr")
-}
 
 fn hosts_file(hosts: &[Host]) -> String {
     let own = hosts.iter().filter(|host| host.net_of.is_none());
@@ -458,19 +461,4 @@ pub(crate) fn each<T: Sync>(list: &[T], work: impl Fn(&T) -> Result<()> + Sync) 
             .collect();
         results.into_iter().collect()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_frr;
-
-    #[test]
-    fn frr_is_known_by_its_image() {
-        for image in ["frrouting/frr", "frrouting/frr:v8.4.0", "quay.io:443/frrouting/frr:9.1"] {
-            assert!(is_frr(image), "{image}");
-        }
-        for image in ["frr", "alpine:3", "xfrrouting/frr:1", "frrouting/frr-tools:1"] {
-            assert!(!is_frr(image), "{image}");
-        }
-    }
 }

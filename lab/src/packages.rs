@@ -9,20 +9,25 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Package, and what it is needed for.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 21] = [
+    ("bird2", "routers"),
     ("busybox-static", "the test image"),
     ("ca-certificates", "downloads"),
     ("conntrack", "kube-proxy"),
+    ("containernetworking-plugins", "an older portmap for a test"),
     ("curl", "tests"),
     ("dash", "the test image"),
+    ("exabgp", "routers"),
     ("frr", "routers"),
     ("gcc", "the pause program"),
+    ("gobgpd", "routers"),
     ("iproute2", "links and routes"),
     ("iptables", "kube-proxy"),
     ("iputils-ping", "tests"),
     ("libc6-dev", "static programs"),
     ("netcat-openbsd", "tests"),
     ("nftables", "kube-proxy"),
+    ("openbgpd", "routers"),
     ("procps", "sysctl"),
     ("runc", "containers"),
     ("tcpdump", "looking at packets"),
@@ -131,6 +136,6 @@ impl Drop for Asleep {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().fold("these Debian packages are missing:".to_owned(), |text, name| {
     let why = NEEDED.iter().chain([&GO]).find(|(known, _)| known == name).map_or("", |(_, why)| why);
-    format!("{text}\n  {name:<16} {why}")
+    format!("{text}\n  {name:<27} {why}")
 }) + &format!("\ninstall them with --install, or with:\n  apt-get install {}", .0.join(" ")))]
 pub(crate) struct Missing(Vec<&'static str>);

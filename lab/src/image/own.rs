@@ -23,8 +23,8 @@ const TOOLS: &[&str] = &["curl", "ip", "nc", "ping"];
 /// Builds sart's static programs and the image `sart` from `deploy/Containerfile`.
 /// `portmap`, when given, comes along for clusters whose nodes have none.
 pub(crate) fn sart(root: &Path, store: &Store, portmap: Option<&Path>) -> Result<()> {
-    let profile = std::env::var(PROFILE).unwrap_or_else(|_| "release".to_owned());
-    let mut programs = cargo_static(root, &["sartd", "sart"], &profile)?;
+    let mut programs = programs(root)?;
+    let profile = profile();
     let small = if profile == "release" { "plugin" } else { profile.as_str() };
     programs.append(&mut cargo_static(root, &["sart-cni"], small)?);
     let context = fresh(root, "sart")?;
@@ -36,6 +36,15 @@ pub(crate) fn sart(root: &Path, store: &Store, portmap: Option<&Path>) -> Result
         closure::copy(portmap, &context.dir.join("portmap"))?;
     }
     from_file(store, &root.join("deploy/Containerfile"), &context.dir, "sart")
+}
+
+/// Builds the static programs `sartd` and `sart`; their paths by name.
+pub(crate) fn programs(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    cargo_static(root, &["sartd", "sart"], &profile())
+}
+
+fn profile() -> String {
+    std::env::var(PROFILE).unwrap_or_else(|_| "release".to_owned())
 }
 
 /// Builds the image `test-server`: our HTTP server and a shell with network tools.

@@ -114,7 +114,8 @@ impl Counted {
     }
 }
 
-/// Licences and advisories, where the tool is there: it is not worth half an hour of building.
+/// Licences, bans and sources, where the tool is there: it is not worth half an hour of building.
+/// Advisories come from outside the registries.
 fn deny(root: &Path, logs: &Path) -> Ending {
     if !root.join("deny.toml").exists() {
         return Ending::Skipped("there is no deny.toml".into());
@@ -123,7 +124,11 @@ fn deny(root: &Path, logs: &Path) -> Ending {
     if !there.is_ok_and(|output| output.status.success()) {
         return Ending::Skipped("cargo-deny is not installed (cargo install cargo-deny)".into());
     }
-    logged(cargo(root).args(["deny", "--offline", "check"]), &logs.join("deny.log")).into()
+    logged(
+        cargo(root).args(["deny", "--offline", "check", "bans", "licenses", "sources"]),
+        &logs.join("deny.log"),
+    )
+    .into()
 }
 
 /// Runs a command with all its output in a file; an error carries the end of it.

@@ -98,6 +98,13 @@ pub(crate) struct Host {
     pub(crate) net_of: Option<String>,
 }
 
+impl Host {
+    /// Whether the image is this repository's, of any registry and with any tag.
+    pub(crate) fn runs(&self, repository: &str) -> bool {
+        self.image.as_deref().is_some_and(|image| is_image(image, repository))
+    }
+}
+
 /// A cable between two interfaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
@@ -219,4 +226,14 @@ fn parse_end(place: &Place, text: &str) -> Result<End> {
         Some((_, "eth0")) => bail!(place.error("eth0 is the management network's")),
         _ => bail!(place.error("expected NODE:INTERFACE, at most 15 characters for the latter")),
     }
+}
+
+fn is_image(image: &str, repository: &str) -> bool {
+    let name = image.split('@').next().unwrap_or(image);
+    let slash = name.rfind('/').map_or(0, |at| at + 1);
+    let name = match name.get(slash..).and_then(|last| last.find(':')) {
+        Some(colon) => name.get(..slash + colon).unwrap_or(name),
+        None => name,
+    };
+    name.strip_suffix(repository).is_some_and(|before| before.is_empty() || before.ends_with('/'))
 }

@@ -118,8 +118,10 @@ fn the_shipped_topologies_can_be_read() {
         let topology = Topology::load(name).unwrap();
         assert!(topology.cluster.is_some() && topology.network.is_some(), "{name}");
     }
+    let routers = Topology::load("routers").unwrap();
+    assert!(routers.cluster.is_none() && routers.network.is_some());
     let error = Topology::load("nonesuch").unwrap_err().to_string();
-    assert!(error.contains("router, sart"), "{error}");
+    assert!(error.contains("router, routers, sart"), "{error}");
 }
 
 #[test]
@@ -134,4 +136,20 @@ fn words_are_split_without_a_shell() {
         assert_eq!(split_words(line).unwrap(), words, "{line}");
     }
     assert!(split_words("a 'b").is_err());
+}
+
+#[test]
+fn programs_are_known_by_their_image() {
+    let runs = |image: &str| {
+        let text =
+            format!("name: n\ntopology:\n  nodes:\n    a: {{kind: linux, image: \"{image}\"}}\n");
+        network(&text).unwrap().hosts[0].runs("frrouting/frr")
+    };
+    for image in ["frrouting/frr", "frrouting/frr:v8.4.0", "registry.example:443/frrouting/frr:9.1"]
+    {
+        assert!(runs(image), "{image}");
+    }
+    for image in ["frr", "alpine:3", "xfrrouting/frr:1", "frrouting/frr-tools:1"] {
+        assert!(!runs(image), "{image}");
+    }
 }

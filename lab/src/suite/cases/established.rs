@@ -10,20 +10,14 @@ use crate::suite::audit::audit;
 use crate::suite::ctx::{Ctx, text};
 use crate::suite::wait::{s, wait_for};
 
-/// From `up` to the last session Established, what a newcomer waits for: the goal in seconds on an
-/// idle machine of two cores. Missing it is told; a busy machine gets twice as long before it fails.
+/// Seconds from `up` to the last session Established, what a newcomer waits for, on two cores.
 const UP: u64 = 20;
 /// The nodes' AS numbers, in their order.
 const NODES: [&str; 4] = ["65010", "65020", "65030", "65040"];
 
 pub(super) fn up_and_established(ctx: &mut Ctx) -> Result<()> {
     let took = ctx.up_took.as_secs_f32();
-    ensure!(ctx.up_took <= s(2 * UP), "up until every session was Established took {took:.1} s");
-    if ctx.up_took > s(UP) {
-        eprintln!(
-            "          goal missed: {took:.1} s until every session was Established, not {UP} s"
-        );
-    }
+    ensure!(ctx.up_took <= s(UP), "{took:.1} s until every session was Established, not {UP} s");
     let peers: BTreeSet<String> = ctx.peers()?.into_keys().collect();
     let expect: BTreeSet<String> = ctx
         .nodes()

@@ -15,6 +15,7 @@ mod pods;
 mod reboot;
 mod router_bed;
 mod router_process;
+mod routers;
 mod security;
 mod services;
 mod the_lab;
@@ -94,6 +95,7 @@ pub(crate) const GROUPS: &[Group] = &[
         cases: &[
             case!("pods-choose-pools", pods::choose_pools),
             case!("pods-reach-each-other", pods::reach_each_other),
+            case!("host-ports-by-an-older-portmap", pods::host_ports_by_an_older_portmap),
         ],
         ..BED
     },
@@ -172,6 +174,17 @@ pub(crate) const GROUPS: &[Group] = &[
         mode: Mode::Lb,
         objects: Objects::None,
         cases: &[case!("services-behind-one-router", router_bed::services_behind_one_router)],
+        ..BED
+    },
+    Group {
+        name: "routers",
+        topology: "routers",
+        mode: Mode::None,
+        objects: Objects::None,
+        cases: &[
+            case!("all-learn-all", routers::all_learn_all),
+            case!("what-is-gone-is-withdrawn", routers::what_is_gone_is_withdrawn),
+        ],
         ..BED
     },
 ];

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::common::gone;
+use super::common::{gone, rolled_out};
 use crate::suite::audit::{Range, audit};
 use crate::suite::ctx::{Ctx, name, text};
 use crate::suite::manifests::{POOL, daemon_set, list, namespace, pod};
 use crate::suite::wait::{s, wait_for};
+
+/// Where Debian's package puts it.
+const DEBIANS_PORTMAP: &str = "/usr/lib/cni/portmap";
+const CONFLIST: &str = "/etc/cni/net.d/10-sart.conflist";
 
 /// Blocks are cut from the pool's start, and each block's lowest free address is used.
 pub(super) fn fill_blocks_in_order(ctx: &mut Ctx) -> Result<()> {
@@ -124,8 +128,28 @@ pub(super) fn reach_each_other(ctx: &mut Ctx) -> Result<()> {
 
 /// portmap, after sart-cni in the chain.
 pub(super) fn host_ports(ctx: &mut Ctx) -> Result<()> {
+    host_port(ctx, "sart-worker", "1.1.0")
+}
+
+/// Debian's portmap is older than what the image brings and, linked dynamically, cannot be asked
+/// for its versions by the agent: the chain falls back to a version that both speak.
+pub(super) fn host_ports_by_an_older_portmap(ctx: &mut Ctx) -> Result<()> {
+    let node = "sart-worker2";
+    ctx.lab.run(node, &["mount", "--bind", DEBIANS_PORTMAP, "/opt/cni/bin/portmap"])?;
+    let of_node = format!("--field-selector=spec.nodeName={node}");
+    let agents = ["-n", "kube-system", "-l", "app.kubernetes.io/name=sartd-agent", &of_node];
+    ctx.kubectl(&[&["delete", "pod", "--wait=true"], &agents[..]].concat())?;
+    rolled_out(ctx, "daemonset/sartd-agent")?;
+    host_port(ctx, node, "0.4.0")
+}
+
+/// A pod's hostPort on a node answers another node, with this version in the CNI configuration.
+fn host_port(ctx: &Ctx, node: &str, version: &str) -> Result<()> {
+    let conflist: Value = serde_json::from_str(&ctx.lab.run(node, &["cat", CONFLIST])?)?;
+    let found = text(&conflist, "/cniVersion");
+    ensure!(found == version, "the configuration's version is {found:?}, not {version}");
     let nodes = ctx.nodes();
-    let (node, other) = (nodes.get(1).context("no worker")?, nodes.get(2).context("no worker")?);
+    let other = nodes.iter().find(|other| *other != node).context("no other node")?;
     let mut object = pod("default", "host-port", node, &[]);
     if let Some(port) = object.pointer_mut("/spec/containers/0/ports/0") {
         *port = json!({"containerPort": 80, "hostPort": 18080});
@@ -145,7 +169,7 @@ pub(super) fn host_ports(ctx: &mut Ctx) -> Result<()> {
 pub(super) fn empty_blocks_go_back(ctx: &mut Ctx) -> Result<()> {
     let blocks = |ctx: &Ctx| -> Result<usize> {
         let blocks = ctx.all("addressblocks")?;
-        let of = |b: &&serde_json::Value| text(b, "/spec/poolRef") == "non-default-pod-pool";
+        let of = |b: &&Value| text(b, "/spec/poolRef") == "non-default-pod-pool";
         Ok(blocks.iter().filter(of).count())
     };
     let none = |ctx: &Ctx| -> Result<()> {
