@@ -1,0 +1,141 @@
+//! Two ends of a link on a virtual clock, and what is not listened to.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use inet::Timestamp;
+use neighbor_discovery::{
+    Discovery, Ignored, Input, Message, Output, SILENCE, advertisement, decode, solicitation,
+};
+use proptest::prelude::*;
+
+const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+const OTHER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3);
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_elapsed(Duration::from_secs(seconds))
+}
+
+fn outputs(discovery: &mut Discovery) -> Vec<Output> {
+    std::iter::from_fn(|| discovery.poll()).collect()
+}
+
+fn hear(discovery: &mut Discovery, now: u64, source: Ipv6Addr, bytes: &[u8]) -> Vec<Output> {
+    discovery.handle(at(now), Input::Packet { bytes, source, hop_limit: 255 }).unwrap();
+    discovery.tick(at(now));
+    outputs(discovery)
+}
+
+fn up() -> Discovery {
+    let mut discovery = Discovery::new();
+    discovery.handle(at(0), Input::LinkUp).unwrap();
+    discovery.tick(at(0));
+    let first = outputs(&mut discovery);
+    assert_eq!(first, [Output::Advertise(advertisement()), Output::Solicit(solicitation())]);
+    discovery
+}
+
+fn with_lifetime(seconds: u16) -> Vec<u8> {
+    let mut bytes = advertisement();
+    bytes[6..8].copy_from_slice(&seconds.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_neighbor_is_found_and_kept() {
+    let mut discovery = up();
+    let found = hear(&mut discovery, 5, NEIGHBOR, &advertisement());
+    assert_eq!(
+        found,
+        [Output::Neighbor(Some(NEIGHBOR)), Output::Advertise(advertisement())],
+        "and is answered at once"
+    );
+    assert_eq!(hear(&mut discovery, 9, NEIGHBOR, &advertisement()), []);
+    // Another one on the link waits until the first is silent.
+    assert_eq!(hear(&mut discovery, 10, OTHER, &advertisement()), []);
+    assert_eq!(discovery.neighbor(), Some(NEIGHBOR));
+    let later = 9 + SILENCE.as_secs();
+    let words = hear(&mut discovery, later, OTHER, &advertisement());
+    assert!(words.contains(&Output::Neighbor(Some(OTHER))));
+    // The link goes.
+    discovery.handle(at(later), Input::LinkDown).unwrap();
+    assert_eq!(outputs(&mut discovery), [Output::Neighbor(None)]);
+    assert_eq!(discovery.wake_at(), None);
+}
+
+#[test]
+fn a_lifetime_ends() {
+    let mut discovery = up();
+    hear(&mut discovery, 1, NEIGHBOR, &with_lifetime(30));
+    discovery.tick(at(30));
+    assert_eq!(discovery.neighbor(), Some(NEIGHBOR));
+    discovery.tick(at(31));
+    assert!(outputs(&mut discovery).contains(&Output::Neighbor(None)));
+}
+
+#[test]
+fn it_speaks_at_its_pace_and_answers_not_each_question() {
+    let mut discovery = up();
+    let (mut adverts, mut solicits) = (0, 0);
+    for second in 0..100 {
+        discovery.tick(at(second));
+        for output in outputs(&mut discovery) {
+            match output {
+                Output::Advertise(_) => adverts += 1,
+                Output::Solicit(_) => solicits += 1,
+                Output::Neighbor(_) => panic!("{output:?}"),
+            }
+        }
+    }
+    assert_eq!((adverts, solicits), (9, 2));
+    let mut answers = 0;
+    for second in 100..160 {
+        answers += hear(&mut discovery, second, Ipv6Addr::UNSPECIFIED, &solicitation()).len();
+    }
+    assert_eq!(answers, 20);
+}
+
+#[test]
+fn what_is_not_listened_to() {
+    let good = with_lifetime(1800);
+    let lifetime = Duration::from_secs(1800);
+    assert_eq!(decode(&good, NEIGHBOR, 255), Ok(Message::Advertisement { lifetime }));
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let more = |options: &[u8]| [&good[..], options].concat();
+    let global = "2001:db8::1".parse().unwrap();
+    let table = [
+        (good.clone(), NEIGHBOR, 254, Ignored::HopLimit),
+        (with(0, 135), NEIGHBOR, 255, Ignored::Type),
+        (with(1, 1), NEIGHBOR, 255, Ignored::Code),
+        (good[..15].to_vec(), NEIGHBOR, 255, Ignored::Short),
+        (vec![134], NEIGHBOR, 255, Ignored::Short),
+        (good.clone(), global, 255, Ignored::Source),
+        (more(&[1, 0, 0, 0, 0, 0, 0, 0]), NEIGHBOR, 255, Ignored::Option),
+        (more(&[1, 2, 0, 0, 0, 0, 0, 0]), NEIGHBOR, 255, Ignored::Option),
+        (more(&[1]), NEIGHBOR, 255, Ignored::Option),
+    ];
+    for (bytes, source, hop_limit, reason) in table {
+        assert_eq!(decode(&bytes, source, hop_limit), Err(reason));
+        let mut discovery = up();
+        let input = Input::Packet { bytes: &bytes, source, hop_limit };
+        assert_eq!(discovery.handle(at(1), input), Err(reason));
+        assert_eq!((discovery.neighbor(), discovery.ignored()), (None, 1));
+    }
+    let options = more(&[1, 1, 2, 0, 0, 0, 0, 1, 5, 1, 0, 0, 0, 0, 5, 220]);
+    assert!(decode(&options, NEIGHBOR, 255).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = decode(&bytes, NEIGHBOR, 255);
+        let advert = [vec![134, 0], bytes].concat();
+        let _ = decode(&advert, NEIGHBOR, 255);
+    }
+}
