@@ -33,6 +33,8 @@ pub struct Attributes {
     pub extended_communities: Vec<[u8; 8]>,
     /// LARGE_COMMUNITY, type 32 (RFC 8092).
     pub large_communities: Vec<[u32; 3]>,
+    /// OTC, type 35: the AS since which the route only goes to customers (RFC 9234 §5).
+    pub only_to_customer: Option<Asn>,
     /// Optional transitive attributes sart does not know, passed on with the Partial bit.
     pub unknown: Vec<UnknownAttribute>,
 }
@@ -82,6 +84,7 @@ impl Attributes {
             cluster_list: Vec::new(),
             extended_communities: Vec::new(),
             large_communities: Vec::new(),
+            only_to_customer: None,
             unknown: Vec::new(),
         }
     }
@@ -183,20 +186,4 @@ pub struct UnknownAttribute {
     pub code: u8,
     /// Value.
     pub value: Vec<u8>,
-}
-
-/// Well-known communities (RFC 1997, 7999, 8326).
-pub mod community {
-    /// GRACEFUL_SHUTDOWN (RFC 8326).
-    pub const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
-    /// BLACKHOLE (RFC 7999).
-    pub const BLACKHOLE: u32 = 0xFFFF_029A;
-    /// NO_EXPORT (RFC 1997).
-    pub const NO_EXPORT: u32 = 0xFFFF_FF01;
-    /// NO_ADVERTISE (RFC 1997).
-    pub const NO_ADVERTISE: u32 = 0xFFFF_FF02;
-    /// NO_EXPORT_SUBCONFED (RFC 1997).
-    pub const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
-    /// NOPEER (RFC 3765).
-    pub const NO_PEER: u32 = 0xFFFF_FF04;
 }

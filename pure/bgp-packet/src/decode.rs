@@ -5,13 +5,10 @@ use inet::{Asn, RouterId};
 use crate::notification::code;
 use crate::update::decode_update;
 use crate::wire::{self, Reader};
-use crate::{
-    Capability, GracefulRestart, HEADER_LEN, MAX_LEN, Message, Notification, Open, Options,
-    RefreshKind,
-};
+use crate::{Capability, HEADER_LEN, MAX_LEN, Message, Notification, Open, Options, RefreshKind};
 
 /// The length of the message that `bytes` begin with, or none while fewer than
-/// [`crate::HEADER_LEN`] bytes are there. `max` is [`Options::max_len`].
+/// [`crate::HEADER_LEN`] bytes are there. `max` is [`Options::max_receive_len`].
 ///
 /// A wrong marker, length or type is an error whose NOTIFICATION ends the session
 /// (RFC 4271 §6.1).
@@ -60,7 +57,7 @@ fn header(bytes: &[u8], max: usize) -> Result<Option<(usize, u8)>, Notification>
 pub fn decode<'a>(frame: &'a [u8], options: &Options) -> Result<Message<'a>, Notification> {
     let bad_length =
         || Notification::with_data(code::HEADER, 2, wire::len16(frame.len().min(65535)));
-    let (len, kind) = header(frame, options.max_len())?.ok_or_else(bad_length)?;
+    let (len, kind) = header(frame, options.max_receive_len())?.ok_or_else(bad_length)?;
     if len != frame.len() {
         return Err(bad_length());
     }
@@ -162,44 +159,8 @@ fn decode_parameters(mut reader: Reader<'_>) -> Option<Result<Vec<Capability>, N
         let mut reader = Reader::new(value);
         while !reader.is_empty() {
             let code = reader.u8()?;
-            capabilities.push(decode_capability(code, reader.counted8()?));
+            capabilities.push(Capability::decode(code, reader.counted8()?));
         }
     }
     Some(Ok(capabilities))
-}
-
-/// One capability; a known one with a value that makes no sense counts as unknown.
-fn decode_capability(code: u8, value: &[u8]) -> Capability {
-    known_capability(code, value)
-        .unwrap_or_else(|| Capability::Unknown { code, value: value.to_vec() })
-}
-
-fn known_capability(code: u8, value: &[u8]) -> Option<Capability> {
-    let mut reader = Reader::new(value);
-    let capability = match code {
-        1 => {
-            let (afi, _reserved, safi) = (reader.u16()?, reader.u8()?, reader.u8()?);
-            Capability::Multiprotocol(wire::family(afi, safi)?)
-        }
-        2 => Capability::RouteRefresh,
-        6 => Capability::ExtendedMessage,
-        64 => {
-            let flags_and_time = reader.u16()?;
-            let mut families = Vec::new();
-            while !reader.is_empty() {
-                let (family, flags) = (reader.family()?, reader.u8()?);
-                families.extend(family.map(|family| (family, flags & 0x80 != 0)));
-            }
-            Capability::GracefulRestart(GracefulRestart {
-                restarted: flags_and_time & 0x8000 != 0,
-                notification: flags_and_time & 0x4000 != 0,
-                restart_time: flags_and_time & 0x0FFF,
-                families,
-            })
-        }
-        65 => Capability::FourOctetAs(Asn::new(reader.u32()?).ok()?),
-        70 => Capability::EnhancedRouteRefresh,
-        _ => return None,
-    };
-    reader.is_empty().then_some(capability)
 }

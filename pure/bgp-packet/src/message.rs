@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use inet::{Asn, Family, RouterId};
 
 use crate::wire;
-use crate::{Notification, Update};
+use crate::{
+    AddPathMode, Capability, FamilyFlags, GracefulRestart, LongLived, Notification, Role, Update,
+};
 
 /// A decoded BGP message (RFC 4271 §4). `Update` borrows the frame it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,43 +41,6 @@ pub struct Open {
     pub router_id: RouterId,
     /// What the sender can do, in the order of the message.
     pub capabilities: Vec<Capability>,
-}
-
-/// One capability (RFC 5492).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Code 1 (RFC 4760 §8), for a family sart knows; others stay `Unknown`.
-    Multiprotocol(Family),
-    /// Code 2 (RFC 2918).
-    RouteRefresh,
-    /// Code 6 (RFC 8654).
-    ExtendedMessage,
-    /// Code 64 (RFC 4724 §3, RFC 8538 §2).
-    GracefulRestart(GracefulRestart),
-    /// Code 65 (RFC 6793 §3).
-    FourOctetAs(Asn),
-    /// Code 70 (RFC 7313 §3.1).
-    EnhancedRouteRefresh,
-    /// Any other, kept as it came.
-    Unknown {
-        /// The capability code.
-        code: u8,
-        /// Its value, at most 255 bytes.
-        value: Vec<u8>,
-    },
-}
-
-/// The Graceful Restart capability (RFC 4724 §3).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GracefulRestart {
-    /// R bit: the sender has restarted.
-    pub restarted: bool,
-    /// N bit: hold-timer expiry and NOTIFICATION are graceful too (RFC 8538 §2).
-    pub notification: bool,
-    /// Seconds, 0 to 4095, that the sender needs to come back.
-    pub restart_time: u16,
-    /// Families, each with the F bit: forwarding state was preserved.
-    pub families: Vec<(Family, bool)>,
 }
 
 /// The subtype of a ROUTE-REFRESH message (RFC 7313 §3.2).
@@ -145,57 +110,62 @@ impl Open {
         families.collect()
     }
 
+    /// What the sender wants of path ids in this family; of several the last counts
+    /// (RFC 7911 §4).
+    pub fn add_path(&self, family: Family) -> Option<AddPathMode> {
+        let all = self.capabilities.iter().filter_map(|c| match c {
+            Capability::AddPath(modes) => Some(modes),
+            _ => None,
+        });
+        all.flatten().rev().find(|(of, _)| *of == family).map(|(_, mode)| *mode)
+    }
+
+    /// The families whose routes may be sent to the sender with an IPv6 next hop (RFC 8950 §4).
+    pub fn extended_next_hop(&self) -> FamilyFlags {
+        let all = self.capabilities.iter().filter_map(|c| match c {
+            Capability::ExtendedNextHop(families) => Some(families),
+            _ => None,
+        });
+        all.flatten().copied().collect()
+    }
+
+    /// The families whose routes are kept for long over the sender's restart, of several for a
+    /// family the last (RFC 9494 §3.1).
+    pub fn long_lived(&self) -> Vec<LongLived> {
+        let mut families: Vec<LongLived> = Vec::new();
+        for capability in &self.capabilities {
+            let Capability::LongLivedGracefulRestart(all) = capability else { continue };
+            for one in all {
+                families.retain(|f| f.family != one.family);
+                families.push(*one);
+            }
+        }
+        families
+    }
+
+    /// The sender's role, if it tells one. Several that differ, or one that has no meaning, is a
+    /// Role Mismatch (RFC 9234 §4.2), to be sent where we told ours.
+    pub fn role(&self) -> Result<Option<Role>, Notification> {
+        let mut told = None;
+        for capability in &self.capabilities {
+            let role = match capability {
+                Capability::Role(role) => *role,
+                // A length that is not 1 makes it malformed: ignored (RFC 5492 §3).
+                Capability::Unknown { code: 9, value } if value.len() == 1 => {
+                    return Err(Notification::role_mismatch());
+                }
+                _ => continue,
+            };
+            if told.replace(role).is_some_and(|before| before != role) {
+                return Err(Notification::role_mismatch());
+            }
+        }
+        Ok(told)
+    }
+
     /// Whether the sender has this capability.
     pub fn has(&self, capability: &Capability) -> bool {
         self.capabilities.contains(capability)
-    }
-}
-
-impl Capability {
-    /// The capability's code.
-    pub fn code(&self) -> u8 {
-        match self {
-            Capability::Multiprotocol(_) => 1,
-            Capability::RouteRefresh => 2,
-            Capability::ExtendedMessage => 6,
-            Capability::GracefulRestart(_) => 64,
-            Capability::FourOctetAs(_) => 65,
-            Capability::EnhancedRouteRefresh => 70,
-            Capability::Unknown { code, .. } => *code,
-        }
-    }
-
-    /// Appends code, length and value (RFC 5492 §4).
-    pub fn encode(&self, to: &mut Vec<u8>) {
-        let mut value = Vec::new();
-        match self {
-            Capability::Multiprotocol(family) => {
-                value.extend_from_slice(&wire::afi(*family).to_be_bytes());
-                value.extend_from_slice(&[0, 1]);
-            }
-            Capability::RouteRefresh
-            | Capability::ExtendedMessage
-            | Capability::EnhancedRouteRefresh => {}
-            Capability::GracefulRestart(gr) => {
-                let mut flags_and_time = gr.restart_time & 0x0FFF;
-                flags_and_time |= if gr.restarted { 0x8000 } else { 0 };
-                flags_and_time |= if gr.notification { 0x4000 } else { 0 };
-                value.extend_from_slice(&flags_and_time.to_be_bytes());
-                for (family, preserved) in &gr.families {
-                    wire::put_family(&mut value, *family);
-                    value.push(if *preserved { 0x80 } else { 0 });
-                }
-            }
-            Capability::FourOctetAs(asn) => value.extend_from_slice(&asn.get().to_be_bytes()),
-            Capability::Unknown { value: kept, .. } => value.extend_from_slice(kept),
-        }
-        value.truncate(usize::from(u8::MAX));
-        // With what is in the message already there must be room: 4096 less header and fields.
-        if to.len() + value.len() + 2 <= 4000 {
-            to.push(self.code());
-            to.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
-            to.extend_from_slice(&value);
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use inet::Family;
+
 use crate::wire::{self, Reader};
 
 /// A NOTIFICATION (RFC 4271 §4.5): why a session ends.
@@ -47,6 +49,7 @@ pub(crate) mod code {
     pub(crate) const UPDATE: u8 = 3;
     pub(crate) const CEASE: u8 = 6;
     pub(crate) const ROUTE_REFRESH: u8 = 7;
+    pub(crate) const SEND_HOLD_TIMER: u8 = 8;
 }
 
 impl Notification {
@@ -75,6 +78,24 @@ impl Notification {
         Notification { code: code::CEASE, subcode: why as u8, data }
     }
 
+    /// The Cease for more prefixes of a family than allowed, with the limit (RFC 4486 §4).
+    pub fn max_prefixes(family: Family, limit: u32) -> Notification {
+        let mut data = Vec::with_capacity(7);
+        wire::put_family(&mut data, family);
+        data.extend_from_slice(&limit.to_be_bytes());
+        Notification { code: code::CEASE, subcode: Cease::MaximumPrefixes as u8, data }
+    }
+
+    /// The roles of the two ends do not fit (RFC 9234 §4.2).
+    pub fn role_mismatch() -> Notification {
+        Notification::new(code::OPEN, 11)
+    }
+
+    /// The peer took nothing from us for too long (RFC 9687 §3).
+    pub fn send_hold_timer_expired() -> Notification {
+        Notification::new(code::SEND_HOLD_TIMER, 0)
+    }
+
     /// The same error as a Hard Reset: graceful restart must not be used after it
     /// (RFC 8538 §3.1).
     pub fn into_hard_reset(self) -> Notification {
@@ -88,8 +109,8 @@ impl Notification {
         self.code == code::CEASE && self.subcode == Cease::HardReset as u8
     }
 
-    /// What a Hard Reset was made of, if it says so.
-    fn inner(&self) -> Option<Notification> {
+    /// What a Hard Reset was made of, if it says so; never a Hard Reset itself (RFC 8538 §3.1).
+    pub fn inner(&self) -> Option<Notification> {
         let mut reader = Reader::new(&self.data);
         let (code, subcode) = (reader.u8()?, reader.u8()?);
         let inner = Notification { code, subcode, data: reader.rest().to_vec() };
@@ -113,6 +134,20 @@ impl Notification {
             if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
         };
         (len > 0).then(|| text.chars().map(safe).collect())
+    }
+
+    /// The family and the limit that a Cease for too many prefixes names, if it does
+    /// (RFC 4486 §4); also one inside a Hard Reset.
+    pub fn prefix_limit(&self) -> Option<(Family, u32)> {
+        if let Some(inner) = self.inner() {
+            return inner.prefix_limit();
+        }
+        if self.code != code::CEASE || self.subcode != Cease::MaximumPrefixes as u8 {
+            return None;
+        }
+        let mut reader = Reader::new(&self.data);
+        let (family, limit) = (reader.family()??, reader.u32()?);
+        reader.is_empty().then_some((family, limit))
     }
 
     /// The code in words.
@@ -194,9 +229,10 @@ impl fmt::Display for Notification {
         if let Some(inner) = self.inner() {
             return write!(f, ", {inner}");
         }
-        match self.communication() {
-            Some(text) => write!(f, ", {text:?}"),
-            None => Ok(()),
+        match (self.communication(), self.prefix_limit()) {
+            (Some(text), _) => write!(f, ", {text:?}"),
+            (None, Some((family, limit))) => write!(f, ", over {limit} of {family}"),
+            (None, None) => Ok(()),
         }
     }
 }

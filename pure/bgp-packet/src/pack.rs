@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use inet::{Asn, Family, Prefix};
+use inet::{Family, Prefix};
 
+use crate::encode::put_attribute;
 use crate::update::next_attribute;
-use crate::verdict::{
-    FLAG_EXTENDED_LEN, FLAG_OPTIONAL, FLAG_PARTIAL, FLAG_TRANSITIVE, expected_flags, kind,
-};
+use crate::verdict::{FLAG_EXTENDED_LEN, FLAG_OPTIONAL, FLAG_TRANSITIVE, kind};
 use crate::wire::{self, Reader};
-use crate::{AsPath, Attributes, BgpNextHop, HEADER_LEN, Options, Origin, PeerKind, Segment};
+use crate::{BgpNextHop, HEADER_LEN, Options, PathId};
 
 /// Why routes do not fit into an UPDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,131 +22,39 @@ pub enum PackError {
     NextHopFamily(Prefix),
 }
 
-/// The attributes' bytes as they stand in an UPDATE, less NEXT_HOP and MP_REACH_NLRI, which
-/// [`pack`] adds: encoded once for all the peers that get them with the same options.
-///
-/// Towards an external peer LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST are left out
-/// (RFC 4271 §5.1.5, RFC 4456 §8).
-pub fn encode_attributes(attributes: &Attributes, options: &Options) -> Vec<u8> {
-    let a = attributes;
-    let internal = options.kind == PeerKind::Internal;
-    let mut all: Vec<(u8, u8, Vec<u8>)> = Vec::new();
-    let mut put = |code: u8, value: Vec<u8>| {
-        all.push((code, expected_flags(code).unwrap_or(FLAG_OPTIONAL), value));
-    };
-    let origin = match a.origin {
-        Origin::Igp => 0,
-        Origin::Egp => 1,
-        Origin::Incomplete => 2,
-    };
-    put(kind::ORIGIN, vec![origin]);
-    put(kind::AS_PATH, as_path(&a.as_path, options.four_octet_as));
-    if let Some(med) = a.med {
-        put(kind::MED, med.to_be_bytes().to_vec());
-    }
-    if let (Some(local_pref), true) = (a.local_pref, internal) {
-        put(kind::LOCAL_PREF, local_pref.to_be_bytes().to_vec());
-    }
-    if a.atomic_aggregate {
-        put(kind::ATOMIC_AGGREGATE, Vec::new());
-    }
-    if let Some((asn, address)) = a.aggregator {
-        let four_octets = [&asn.get().to_be_bytes()[..], &address.octets()].concat();
-        if options.four_octet_as {
-            put(kind::AGGREGATOR, four_octets);
-        } else {
-            let two = [&asn.as_two_octets().to_be_bytes()[..], &address.octets()].concat();
-            put(kind::AGGREGATOR, two);
-            if asn.get() > u32::from(u16::MAX) {
-                put(kind::AS4_AGGREGATOR, four_octets);
-            }
-        }
-    }
-    if !options.four_octet_as && needs_as4(&a.as_path) {
-        put(kind::AS4_PATH, as_path(&a.as_path, true));
-    }
-    if !a.communities.is_empty() {
-        let octets = a.communities.iter().flat_map(|c| c.to_be_bytes());
-        put(kind::COMMUNITIES, octets.collect());
-    }
-    if let (Some(id), true) = (a.originator_id, internal) {
-        put(kind::ORIGINATOR_ID, id.octets().to_vec());
-    }
-    if !a.cluster_list.is_empty() && internal {
-        put(kind::CLUSTER_LIST, a.cluster_list.iter().flat_map(|id| id.octets()).collect());
-    }
-    if !a.extended_communities.is_empty() {
-        put(kind::EXTENDED_COMMUNITIES, a.extended_communities.concat());
-    }
-    if !a.large_communities.is_empty() {
-        let octets = a.large_communities.iter().flatten().flat_map(|n| n.to_be_bytes());
-        put(kind::LARGE_COMMUNITY, octets.collect());
-    }
-    for unknown in &a.unknown {
-        // We do not know it and pass it on: Partial (RFC 4271 §5).
-        all.push((unknown.code, unknown.flags | FLAG_PARTIAL, unknown.value.clone()));
-    }
-    all.sort_by_key(|(code, ..)| *code);
-    let mut bytes = Vec::new();
-    for (code, flags, value) in &all {
-        put_attribute(&mut bytes, *flags, *code, value);
-    }
-    bytes
-}
-
-/// Appends one attribute; the Extended Length bit follows from the value (RFC 4271 §4.3).
-fn put_attribute(to: &mut Vec<u8>, flags: u8, code: u8, value: &[u8]) {
-    match u8::try_from(value.len()) {
-        Ok(len) => to.extend_from_slice(&[flags & !FLAG_EXTENDED_LEN, code, len]),
-        Err(_) => {
-            to.extend_from_slice(&[flags | FLAG_EXTENDED_LEN, code]);
-            to.extend_from_slice(&wire::len16(value.len().min(usize::from(u16::MAX))));
-        }
-    }
-    to.extend_from_slice(value);
-}
-
-/// AS_PATH with numbers of two or four octets; long segments are cut into several.
-fn as_path(path: &AsPath, four_octets: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for segment in &path.segments {
-        let kind = match segment {
-            Segment::Set(_) => 1,
-            Segment::Sequence(_) => 2,
-        };
-        for numbers in segment.numbers().chunks(255) {
-            bytes.extend_from_slice(&[kind, u8::try_from(numbers.len()).unwrap_or(u8::MAX)]);
-            for &asn in numbers {
-                match (four_octets, u16::try_from(asn)) {
-                    (true, _) => bytes.extend_from_slice(&asn.to_be_bytes()),
-                    (false, Ok(asn)) => bytes.extend_from_slice(&asn.to_be_bytes()),
-                    (false, Err(_)) => {
-                        bytes.extend_from_slice(&Asn::TRANS.as_two_octets().to_be_bytes());
-                    }
-                }
-            }
-        }
-    }
-    bytes
-}
-
-/// Whether a number does not fit two octets (RFC 6793 §4.2.2).
-fn needs_as4(path: &AsPath) -> bool {
-    path.segments.iter().flat_map(Segment::numbers).any(|&asn| asn > u32::from(u16::MAX))
-}
-
-/// UPDATE messages that announce `prefixes`, each as full as it can be.
-///
-/// `attributes` come from [`encode_attributes`]. All prefixes are of the next hop's family; IPv4
-/// goes into the NLRI field, IPv6 into MP_REACH_NLRI, which is the first attribute
-/// (RFC 7606 §5.1).
+/// UPDATE messages that announce `prefixes`, each as full as it can be; [`pack_paths`] with the
+/// path id 0.
 pub fn pack(
     attributes: &[u8],
     next_hop: &BgpNextHop,
     prefixes: impl IntoIterator<Item = Prefix>,
     options: &Options,
 ) -> Result<Vec<Vec<u8>>, PackError> {
-    let family = Family::of(&next_hop.address);
+    pack_paths(attributes, next_hop, without_id(prefixes), options)
+}
+
+/// UPDATE messages that announce paths, each as full as it can be. Path ids are written where
+/// `options.add_path_send` has the family (RFC 7911 §3).
+///
+/// `attributes` come from [`crate::encode_attributes`]. All prefixes are of one family: the next hop's,
+/// or IPv4 over an IPv6 one where `options.ipv4_over_ipv6` (RFC 8950). IPv4 with its own kind of
+/// next hop goes into the NLRI field, all else into MP_REACH_NLRI, which is the first attribute
+/// (RFC 7606 §5.1).
+pub fn pack_paths(
+    attributes: &[u8],
+    next_hop: &BgpNextHop,
+    paths: impl IntoIterator<Item = (PathId, Prefix)>,
+    options: &Options,
+) -> Result<Vec<Vec<u8>>, PackError> {
+    let mut paths = paths.into_iter().peekable();
+    let own = Family::of(&next_hop.address);
+    let family = match paths.peek() {
+        Some((_, first)) if first.family() == Family::Ipv4 && options.ipv4_over_ipv6 => {
+            Family::Ipv4
+        }
+        _ => own,
+    };
+    let add_path = options.add_path_send.has(family);
     let mut head = Vec::new();
     let attributes = match next_hop.address {
         IpAddr::V4(address) => with_next_hop(attributes, address.octets()),
@@ -165,7 +72,7 @@ pub fn pack(
     let mp = if head.is_empty() { 0 } else { head.len() + 4 };
     let fixed = HEADER_LEN + 4 + attributes.len() + mp;
     // One prefix is never longer than this, so that all of a set fit or none does.
-    let longest = 1 + usize::from(family.bits() / 8);
+    let longest = if add_path { 5 } else { 1 } + usize::from(family.bits() / 8);
     let room = options.max_len().checked_sub(fixed).filter(|room| *room >= longest);
     let room = room.ok_or(PackError::TooLong(attributes.len()))?;
     let write = |nlri: &[u8]| {
@@ -184,12 +91,12 @@ pub fn pack(
         }
         wire::message(wire::UPDATE, &body)
     };
-    let mut chunks = Chunks::new(room);
-    for prefix in prefixes {
+    let mut chunks = Chunks::new(room, add_path);
+    for (id, prefix) in paths {
         if prefix.family() != family {
             return Err(PackError::NextHopFamily(prefix));
         }
-        chunks.push(&prefix);
+        chunks.push(id, &prefix);
     }
     Ok(chunks.finish().iter().map(|nlri| write(nlri)).collect())
 }
@@ -203,23 +110,36 @@ fn with_next_hop(attributes: &[u8], address: [u8; 4]) -> Vec<u8> {
     }
     let (before, after) = attributes.split_at_checked(at).unwrap_or((attributes, &[]));
     let mut bytes = before.to_vec();
-    put_attribute(&mut bytes, FLAG_TRANSITIVE, kind::NEXT_HOP, &address);
+    put_attribute(&mut bytes, FLAG_TRANSITIVE, kind::NEXT_HOP, 4);
+    bytes.extend_from_slice(&address);
     bytes.extend_from_slice(after);
     bytes
 }
 
-/// UPDATE messages that withdraw `prefixes`, of both families mixed, each as full as it can be.
+/// UPDATE messages that withdraw `prefixes`, of both families mixed, each as full as it can be;
+/// [`pack_withdrawn_paths`] with the path id 0.
 pub fn pack_withdrawn(
     prefixes: impl IntoIterator<Item = Prefix>,
     options: &Options,
 ) -> Vec<Vec<u8>> {
+    pack_withdrawn_paths(without_id(prefixes), options)
+}
+
+/// UPDATE messages that withdraw paths, of both families mixed, each as full as it can be. Path
+/// ids are written where `options.add_path_send` has the family (RFC 7911 §3). IPv4 goes into
+/// the field of its own whatever its next hop was, since every receiver reads that.
+pub fn pack_withdrawn_paths(
+    paths: impl IntoIterator<Item = (PathId, Prefix)>,
+    options: &Options,
+) -> Vec<Vec<u8>> {
     let room = options.max_len() - HEADER_LEN - 4;
     // MP_UNREACH_NLRI's header, AFI and SAFI.
-    let (mut v4, mut v6) = (Chunks::new(room), Chunks::new(room - 7));
-    for prefix in prefixes {
+    let mut v4 = Chunks::new(room, options.add_path_send.ipv4);
+    let mut v6 = Chunks::new(room - 7, options.add_path_send.ipv6);
+    for (id, prefix) in paths {
         match prefix.family() {
-            Family::Ipv4 => v4.push(&prefix),
-            Family::Ipv6 => v6.push(&prefix),
+            Family::Ipv4 => v4.push(id, &prefix),
+            Family::Ipv6 => v6.push(id, &prefix),
         }
     }
     let v4 = v4.finish().into_iter().map(|nlri| {
@@ -228,6 +148,12 @@ pub fn pack_withdrawn(
     });
     let v6 = v6.finish().into_iter().map(|nlri| mp_unreach(Family::Ipv6, &nlri));
     v4.chain(v6).collect()
+}
+
+fn without_id(
+    prefixes: impl IntoIterator<Item = Prefix>,
+) -> impl Iterator<Item = (PathId, Prefix)> {
+    prefixes.into_iter().map(|prefix| (PathId::NONE, prefix))
 }
 
 /// The End-of-RIB marker of a family (RFC 4724 §2).
@@ -255,19 +181,24 @@ fn mp_unreach(family: Family, nlri: &[u8]) -> Vec<u8> {
 /// NLRI cut into pieces of at most `room` bytes.
 struct Chunks {
     room: usize,
+    add_path: bool,
     full: Vec<Vec<u8>>,
     open: Vec<u8>,
 }
 
 impl Chunks {
-    fn new(room: usize) -> Chunks {
-        Chunks { room, full: Vec::new(), open: Vec::new() }
+    fn new(room: usize, add_path: bool) -> Chunks {
+        Chunks { room, add_path, full: Vec::new(), open: Vec::new() }
     }
 
-    fn push(&mut self, prefix: &Prefix) {
+    fn push(&mut self, id: PathId, prefix: &Prefix) {
         let bytes = usize::from(prefix.len()).div_ceil(8);
-        if self.open.len() + 1 + bytes > self.room {
+        let id_len = if self.add_path { 4 } else { 0 };
+        if self.open.len() + id_len + 1 + bytes > self.room {
             self.full.push(std::mem::take(&mut self.open));
+        }
+        if self.add_path {
+            self.open.extend_from_slice(&id.0.to_be_bytes());
         }
         self.open.push(prefix.len());
         match prefix.address() {

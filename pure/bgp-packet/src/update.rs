@@ -1,14 +1,14 @@
 //! UPDATE: where things are in it. What the attributes mean is in `verdict`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use inet::{Family, Prefix};
+use inet::Family;
 
 use crate::notification::code;
 use crate::verdict::{self, FLAG_EXTENDED_LEN, FLAG_OPTIONAL, FLAG_TRANSITIVE, kind};
 use crate::wire::Reader;
-use crate::{BgpNextHop, Malformation, Notification, Options, Verdict};
+use crate::{AttributesView, BgpNextHop, Malformation, Nlri, Notification, Options, Verdict};
 
 /// An UPDATE read from a frame, lazily: NLRI are iterated, attributes are decoded on demand so
 /// that a set seen before (same raw bytes) is never decoded twice.
@@ -30,13 +30,6 @@ pub struct Update<'a> {
     pub malformed: Vec<Malformation>,
 }
 
-/// Prefixes of one family, still in wire form. Checked: each has a legal length and all its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nlri<'a> {
-    family: Family,
-    bytes: &'a [u8],
-}
-
 /// Announced prefixes and the next hop they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach<'a> {
@@ -53,73 +46,17 @@ pub struct RawAttributes<'a> {
     pub bytes: Cow<'a, [u8]>,
 }
 
-/// The prefixes of an [`Nlri`] in wire order.
-#[derive(Clone, Debug)]
-pub struct Prefixes<'a> {
-    family: Family,
-    reader: Reader<'a>,
-}
-
-impl<'a> Nlri<'a> {
-    /// Checks every prefix (RFC 7606 §5.3); host bits are no error, they mean nothing
-    /// (RFC 4271 §4.3).
-    fn new(family: Family, bytes: &'a [u8]) -> Option<Nlri<'a>> {
-        let mut prefixes = Prefixes { family, reader: Reader::new(bytes) };
-        while !prefixes.reader.is_empty() {
-            prefixes.next()?;
-        }
-        Some(Nlri { family, bytes })
-    }
-
-    /// The family of all the prefixes.
-    pub fn family(&self) -> Family {
-        self.family
-    }
-
-    /// The prefixes in wire order; doubles are not removed.
-    pub fn iter(&self) -> Prefixes<'a> {
-        Prefixes { family: self.family, reader: Reader::new(self.bytes) }
-    }
-
-    /// Whether there is no prefix.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-}
-
-impl<'a> IntoIterator for &Nlri<'a> {
-    type Item = Prefix;
-    type IntoIter = Prefixes<'a>;
-    fn into_iter(self) -> Prefixes<'a> {
-        self.iter()
-    }
-}
-
-impl Iterator for Prefixes<'_> {
-    type Item = Prefix;
-    fn next(&mut self) -> Option<Prefix> {
-        let len = self.reader.u8()?;
-        let bytes = self.reader.take(usize::from(len).div_ceil(8))?;
-        let address = match self.family {
-            Family::Ipv4 => IpAddr::V4(Ipv4Addr::from(padded::<4>(bytes)?)),
-            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from(padded::<16>(bytes)?)),
-        };
-        Prefix::truncated(address, len).ok()
-    }
-}
-
-/// The bytes with zeros behind them; none if there are too many.
-fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
-    let mut array = [0; N];
-    array.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(array)
-}
-
 impl RawAttributes<'_> {
     /// Decodes the set for routes with this next hop ([`Reach::next_hop`]) and says what becomes
     /// of them (RFC 7606 §3, §7). The key to remember the verdict by is the bytes, the options
     /// and the next hop.
     pub fn decode(&self, options: &Options, next_hop: BgpNextHop) -> Verdict {
+        self.view(options, next_hop).map(|view| view.to_attributes())
+    }
+
+    /// The same verdict with the attributes left where they stand: nothing is copied or
+    /// allocated for a set without faults. Who keeps the bytes can look at them so again later.
+    pub fn view(&self, options: &Options, next_hop: BgpNextHop) -> Verdict<AttributesView<'_>> {
         verdict::decide(&self.bytes, options, next_hop, true)
     }
 }
@@ -215,8 +152,9 @@ pub(crate) fn decode_update<'a>(
     let attributes = reader.counted16().ok_or_else(malformed_list)?;
     let nlri = reader.rest();
     let invalid_field = || Notification::new(code::UPDATE, 10);
-    let withdrawn = Nlri::new(Family::Ipv4, withdrawn).ok_or_else(invalid_field)?;
-    let nlri = Nlri::new(Family::Ipv4, nlri).ok_or_else(invalid_field)?;
+    let ipv4 = |bytes| Nlri::new(Family::Ipv4, options.add_path_receive.ipv4, bytes);
+    let withdrawn = ipv4(withdrawn).ok_or_else(invalid_field)?;
+    let nlri = ipv4(nlri).ok_or_else(invalid_field)?;
 
     let scan = Scan::of(attributes)?;
     let mut update = Update {
@@ -233,12 +171,12 @@ pub(crate) fn decode_update<'a>(
     let mut announces = !nlri.is_empty();
     let mut empty_unreach = None;
     if let Some(attribute) = scan.mp_unreach {
-        let found = mp_unreach(attribute)?;
+        let found = mp_unreach(attribute, options)?;
         empty_unreach = found.as_ref().filter(|n| n.is_empty()).map(Nlri::family);
         update.withdraw(found, options);
     }
     if let Some(attribute) = scan.mp_reach {
-        let (found, any) = mp_reach(attribute)?;
+        let (found, any) = mp_reach(attribute, options)?;
         announces |= any;
         if let Some((nlri, next_hop)) = found {
             update.announce(nlri, next_hop, options);
@@ -254,18 +192,21 @@ pub(crate) fn decode_update<'a>(
         update.end_of_rib = family.filter(|f| options.carries(*f));
     }
     update.withdraw(Some(withdrawn), options);
-    if scan.overrun {
-        update.treat_as_withdraw();
-    }
     if !announces {
         check_without_nlri(&update, options)?;
+        return Ok(update);
+    }
+    // RFC 7606 §2: a malformed attribute takes all routes of the message with it. A next hop
+    // that is only no host's takes those that have it (RFC 4271 §6.3).
+    if update.malformed.iter().any(|m| m.reason != NOT_A_HOST) {
+        update.treat_as_withdraw();
     }
     Ok(update)
 }
 
 impl<'a> Update<'a> {
     fn withdraw(&mut self, nlri: Option<Nlri<'a>>, options: &Options) {
-        let used = |n: &Nlri<'a>| !n.is_empty() && options.carries(n.family);
+        let used = |n: &Nlri<'a>| !n.is_empty() && options.carries(n.family());
         self.withdrawn.extend(nlri.filter(used));
     }
 
@@ -275,7 +216,7 @@ impl<'a> Update<'a> {
         next_hop: Result<BgpNextHop, Malformation>,
         options: &Options,
     ) {
-        if nlri.is_empty() || !options.carries(nlri.family) {
+        if nlri.is_empty() || !options.carries(nlri.family()) {
             return;
         }
         match next_hop {
@@ -324,9 +265,11 @@ fn classic_next_hop(attribute: Option<RawAttribute<'_>>) -> Result<BgpNextHop, M
     if is_host(IpAddr::V4(address)) {
         Ok(BgpNextHop::from(IpAddr::V4(address)))
     } else {
-        Err(wrong("not a host's address"))
+        Err(wrong(NOT_A_HOST))
     }
 }
+
+const NOT_A_HOST: &str = "not a host's address";
 
 /// Whether packets can be sent to the address from another host.
 fn is_host(address: IpAddr) -> bool {
@@ -342,51 +285,59 @@ type MpReach<'a> = Option<(Nlri<'a>, Result<BgpNextHop, Malformation>)>;
 
 /// MP_REACH_NLRI (RFC 4760 §3); the bool says whether any route stands in it. What keeps the
 /// routes from being found resets the session (RFC 7606 §7.11).
-fn mp_reach(attribute: RawAttribute<'_>) -> Result<(MpReach<'_>, bool), Notification> {
+fn mp_reach<'a>(
+    attribute: RawAttribute<'a>,
+    options: &Options,
+) -> Result<(MpReach<'a>, bool), Notification> {
     let wrong = || Notification::new(code::UPDATE, 9);
-    let mut reader = Reader::new(attribute.value);
+    let mut reader = mp_value(attribute).ok_or_else(wrong)?;
     let family = reader.family().ok_or_else(wrong)?;
     let next_hop = reader.counted8().ok_or_else(wrong)?;
     let _reserved = reader.u8().ok_or_else(wrong)?;
     let Some(family) = family else {
         return Ok((None, !reader.is_empty()));
     };
-    let nlri = Nlri::new(family, reader.rest()).ok_or_else(wrong)?;
-    let mut next_hop = Ok(mp_next_hop(family, next_hop).ok_or_else(wrong)?);
-    if let Some(reason) = mp_flags(attribute) {
-        next_hop = Err(Malformation { code: kind::MP_REACH, reason });
-    }
-    let next_hop = next_hop.and_then(|n| match is_host(n.address) {
-        true => Ok(n),
-        false => Err(Malformation { code: kind::MP_REACH, reason: "not a host's address" }),
-    });
+    let add_path = options.add_path_receive.has(family);
+    let nlri = Nlri::new(family, add_path, reader.rest()).ok_or_else(wrong)?;
+    let next_hop = mp_next_hop(family, next_hop, options).ok_or_else(wrong)?;
+    let next_hop = match is_host(next_hop.address) {
+        true => Ok(next_hop),
+        false => Err(Malformation { code: kind::MP_REACH, reason: NOT_A_HOST }),
+    };
     let any = !nlri.is_empty();
     Ok((Some((nlri, next_hop)), any))
 }
 
-/// MP_UNREACH_NLRI (RFC 4760 §4). Wrong flags do no harm here: the routes go either way.
-fn mp_unreach(attribute: RawAttribute<'_>) -> Result<Option<Nlri<'_>>, Notification> {
+/// MP_UNREACH_NLRI (RFC 4760 §4).
+fn mp_unreach<'a>(
+    attribute: RawAttribute<'a>,
+    options: &Options,
+) -> Result<Option<Nlri<'a>>, Notification> {
     let wrong = || Notification::new(code::UPDATE, 9);
-    let mut reader = Reader::new(attribute.value);
+    let mut reader = mp_value(attribute).ok_or_else(wrong)?;
     let Some(family) = reader.family().ok_or_else(wrong)? else {
         return Ok(None);
     };
-    Nlri::new(family, reader.rest()).map(Some).ok_or_else(wrong)
+    let add_path = options.add_path_receive.has(family);
+    Nlri::new(family, add_path, reader.rest()).map(Some).ok_or_else(wrong)
 }
 
-/// Both MP attributes are optional and non-transitive.
-fn mp_flags(attribute: RawAttribute<'_>) -> Option<&'static str> {
+/// A reader of the value, if the flags are right: both MP attributes are optional and
+/// non-transitive, and flags that say otherwise make them incorrect (RFC 7606 §5.3).
+fn mp_value<'a>(attribute: RawAttribute<'a>) -> Option<Reader<'a>> {
     let right = attribute.flags & (FLAG_OPTIONAL | FLAG_TRANSITIVE) == FLAG_OPTIONAL;
-    (!right).then_some("wrong flags")
+    right.then(|| Reader::new(attribute.value))
 }
 
-/// A next hop of MP_REACH_NLRI; none when its length is not the family's (RFC 2545 §3).
-fn mp_next_hop(family: Family, bytes: &[u8]) -> Option<BgpNextHop> {
+/// A next hop of MP_REACH_NLRI; none when its length is not one of the family's (RFC 2545 §3,
+/// RFC 8950 §4 where it was agreed on).
+fn mp_next_hop(family: Family, bytes: &[u8], options: &Options) -> Option<BgpNextHop> {
     let mut reader = Reader::new(bytes);
+    let ipv6 = family == Family::Ipv6 || options.ipv4_over_ipv6;
     match (family, bytes.len()) {
         (Family::Ipv4, 4) => Some(BgpNextHop::from(IpAddr::V4(reader.ipv4()?))),
-        (Family::Ipv6, 16) => Some(BgpNextHop::from(IpAddr::V6(reader.ipv6()?))),
-        (Family::Ipv6, 32) => {
+        (_, 16) if ipv6 => Some(BgpNextHop::from(IpAddr::V6(reader.ipv6()?))),
+        (_, 32) if ipv6 => {
             let (global, second) = (reader.ipv6()?, reader.ipv6()?);
             // Some speakers without a global address leave the first one empty.
             let address = if global.is_unspecified() { second } else { global };

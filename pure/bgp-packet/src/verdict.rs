@@ -1,26 +1,40 @@
 //! Path attributes, and what RFC 7606 makes of bad ones.
 
+use std::net::Ipv4Addr;
+
 use inet::Asn;
 
 use crate::notification::code;
 use crate::update::{RawAttribute, next_attribute};
+use crate::view::{PathBytes, number};
 use crate::wire::Reader;
 use crate::{
-    AsPath, Attributes, BgpNextHop, Notification, Options, Origin, PeerKind, Segment,
-    UnknownAttribute,
+    AsPathView, Attributes, AttributesView, BgpNextHop, Item, Items, Notification, Options, Origin,
+    PeerKind,
 };
 
 /// What becomes of the routes of an UPDATE (RFC 7606 §2).
 // The large variant is the usual one, and it is moved once.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verdict<A = Attributes> {
     /// Usable; some attributes may have been discarded (named in the list, RFC 7606 §2).
-    Accept(Attributes, Vec<Malformation>),
+    Accept(A, Vec<Malformation>),
     /// All announced prefixes are to be treated as withdrawn.
     TreatAsWithdraw(Vec<Malformation>),
     /// The session must be reset with this NOTIFICATION.
     Reset(Notification),
+}
+
+impl<A> Verdict<A> {
+    /// The same verdict on what `make` makes of an accepted set.
+    pub fn map<B>(self, make: impl FnOnce(A) -> B) -> Verdict<B> {
+        match self {
+            Verdict::Accept(set, discarded) => Verdict::Accept(make(set), discarded),
+            Verdict::TreatAsWithdraw(why) => Verdict::TreatAsWithdraw(why),
+            Verdict::Reset(notification) => Verdict::Reset(notification),
+        }
+    }
 }
 
 /// One malformed attribute.
@@ -71,6 +85,7 @@ pub(crate) mod kind {
     pub(crate) const AS4_PATH: u8 = 17;
     pub(crate) const AS4_AGGREGATOR: u8 = 18;
     pub(crate) const LARGE_COMMUNITY: u8 = 32;
+    pub(crate) const ONLY_TO_CUSTOMER: u8 = 35;
 }
 
 /// The Optional and Transitive bits an attribute must have; none for one sart does not know.
@@ -91,7 +106,8 @@ pub(crate) fn expected_flags(code: u8) -> Option<u8> {
         | kind::EXTENDED_COMMUNITIES
         | kind::AS4_PATH
         | kind::AS4_AGGREGATOR
-        | kind::LARGE_COMMUNITY => FLAG_OPTIONAL | FLAG_TRANSITIVE,
+        | kind::LARGE_COMMUNITY
+        | kind::ONLY_TO_CUSTOMER => FLAG_OPTIONAL | FLAG_TRANSITIVE,
         _ => return None,
     })
 }
@@ -111,24 +127,44 @@ use Fault::{Discard, Withdraw};
 
 /// What is collected while walking.
 #[derive(Default)]
-struct Found {
+struct Found<'a> {
     origin: Option<Origin>,
-    as_path: Option<AsPath>,
-    as4_path: Option<AsPath>,
-    as4_aggregator: Option<(Asn, std::net::Ipv4Addr)>,
-    seen: [u64; 4],
+    as_path: PathBytes<'a>,
+    as4_path: Option<PathBytes<'a>>,
+    as4_aggregator: Option<(Asn, Ipv4Addr)>,
+    seen: Seen,
+}
+
+/// The type codes that have been met.
+#[derive(Default)]
+pub(crate) struct Seen([u64; 4]);
+
+impl Seen {
+    pub(crate) fn has(&self, code: u8) -> bool {
+        let word = self.0.get(usize::from(code / 64)).copied().unwrap_or_default();
+        word & (1 << (code % 64)) != 0
+    }
+
+    /// Notes the code and says whether it was noted before.
+    pub(crate) fn before(&mut self, code: u8) -> bool {
+        let before = self.has(code);
+        if let Some(word) = self.0.get_mut(usize::from(code / 64)) {
+            *word |= 1 << (code % 64);
+        }
+        before
+    }
 }
 
 /// Decodes an attribute set. `routes` is false for a set without routes, where no attribute is
 /// mandatory.
-pub(crate) fn decide(
-    bytes: &[u8],
+pub(crate) fn decide<'a>(
+    bytes: &'a [u8],
     options: &Options,
     next_hop: BgpNextHop,
     routes: bool,
-) -> Verdict {
+) -> Verdict<AttributesView<'a>> {
     let mut found = Found::default();
-    let mut attributes = Attributes::new(Origin::Incomplete, AsPath::default(), next_hop);
+    let mut attributes = AttributesView::new(next_hop);
     let mut discarded = Vec::new();
     let mut withdraw = Vec::new();
     let mut reader = Reader::new(bytes);
@@ -138,7 +174,7 @@ pub(crate) fn decide(
             withdraw.push(Malformation { code: 0, reason: "attribute longer than the list" });
             break;
         };
-        if found.seen_before(raw.code) {
+        if found.seen.before(raw.code) {
             // RFC 7606 §3 g: the first one counts.
             discarded.push(Malformation { code: raw.code, reason: "came twice" });
             continue;
@@ -151,7 +187,8 @@ pub(crate) fn decide(
             return Verdict::Reset(Notification::with_data(code::UPDATE, 2, data));
         }
         match one(raw, options, &mut attributes, &mut found) {
-            Ok(()) => {}
+            Ok(Use::Read) => {}
+            Ok(Use::PassOn) => attributes.with_unknown = bytes,
             Err(Discard(reason)) => discarded.push(Malformation { code: raw.code, reason }),
             Err(Withdraw(reason)) => withdraw.push(Malformation { code: raw.code, reason }),
         }
@@ -161,7 +198,7 @@ pub(crate) fn decide(
         let reason = "missing";
         for code in [kind::ORIGIN, kind::AS_PATH, kind::LOCAL_PREF] {
             let mandatory = code != kind::LOCAL_PREF || options.kind == PeerKind::Internal;
-            if mandatory && !found.has_seen(code) {
+            if mandatory && !found.seen.has(code) {
                 withdraw.push(Malformation { code, reason });
             }
         }
@@ -171,35 +208,25 @@ pub(crate) fn decide(
         return Verdict::TreatAsWithdraw(withdraw);
     }
     attributes.origin = found.origin.unwrap_or(Origin::Incomplete);
-    attributes.as_path = found.as_path.unwrap_or_default();
-    merge_as4(&mut attributes, found.as4_path, found.as4_aggregator);
+    merge_as4(&mut attributes, &found);
     Verdict::Accept(attributes, discarded)
 }
 
-impl Found {
-    fn has_seen(&self, code: u8) -> bool {
-        let word = self.seen.get(usize::from(code / 64)).copied().unwrap_or_default();
-        word & (1 << (code % 64)) != 0
-    }
-
-    /// Notes the code and says whether it was noted before.
-    fn seen_before(&mut self, code: u8) -> bool {
-        let before = self.has_seen(code);
-        if let Some(word) = self.seen.get_mut(usize::from(code / 64)) {
-            *word |= 1 << (code % 64);
-        }
-        before
-    }
+/// What an attribute is there for.
+enum Use {
+    /// It is understood, or of no use.
+    Read,
+    /// It is not understood and travels on.
+    PassOn,
 }
 
 /// One attribute: RFC 7606 §7, its subsections in order.
-fn one(
-    raw: RawAttribute<'_>,
+fn one<'a>(
+    raw: RawAttribute<'a>,
     options: &Options,
-    attributes: &mut Attributes,
-    found: &mut Found,
-) -> Result<(), Fault> {
-    let mut reader = Reader::new(raw.value);
+    attributes: &mut AttributesView<'a>,
+    found: &mut Found<'a>,
+) -> Result<Use, Fault> {
     let external = options.kind == PeerKind::External;
     // These an external peer must not send: discarded unread (RFC 7606 §7.5, §7.9, §7.10).
     if external && matches!(raw.code, kind::LOCAL_PREF | kind::ORIGINATOR_ID | kind::CLUSTER_LIST) {
@@ -211,18 +238,18 @@ fn one(
     }
     let flags = raw.flags & (FLAG_OPTIONAL | FLAG_TRANSITIVE);
     if expected_flags(raw.code).is_some_and(|expected| expected != flags) {
-        return Err(match raw.code {
+        return match raw.code {
             // NEXT_HOP was judged with the routes that use it.
-            kind::NEXT_HOP | kind::MP_REACH | kind::MP_UNREACH => return Ok(()),
-            // RFC 6793 §6.
-            kind::AS4_PATH | kind::AS4_AGGREGATOR => Discard(WRONG_FLAGS),
-            // RFC 7606 §3 c.
-            _ => Withdraw(WRONG_FLAGS),
-        });
+            kind::NEXT_HOP | kind::MP_REACH | kind::MP_UNREACH => Ok(Use::Read),
+            // RFC 7606 §3 c; no RFC says otherwise of any attribute here.
+            _ => Err(Withdraw(WRONG_FLAGS)),
+        };
     }
+    let value = raw.value;
+    let four_octets = options.four_octet_as;
     match raw.code {
         kind::ORIGIN => {
-            found.origin = Some(match raw.value {
+            found.origin = Some(match value {
                 [0] => Origin::Igp,
                 [1] => Origin::Egp,
                 [2] => Origin::Incomplete,
@@ -231,150 +258,74 @@ fn one(
             });
         }
         kind::AS_PATH => {
-            found.as_path = Some(as_path(reader, options.four_octet_as).map_err(Withdraw)?);
+            found.as_path = PathBytes::as_path(value, four_octets).map_err(Withdraw)?;
         }
         kind::NEXT_HOP | kind::MP_REACH | kind::MP_UNREACH => {}
-        kind::MED => attributes.med = Some(exactly(&mut reader, Reader::u32, Withdraw)?),
-        kind::LOCAL_PREF => {
-            attributes.local_pref = Some(exactly(&mut reader, Reader::u32, Withdraw)?);
-        }
-        kind::ATOMIC_AGGREGATE if raw.value.is_empty() => attributes.atomic_aggregate = true,
+        kind::MED => attributes.med = Some(exactly(value, Reader::u32, Withdraw)?),
+        kind::LOCAL_PREF => attributes.local_pref = Some(exactly(value, Reader::u32, Withdraw)?),
+        kind::ATOMIC_AGGREGATE if value.is_empty() => attributes.atomic_aggregate = true,
         kind::ATOMIC_AGGREGATE => return Err(Discard(WRONG_LENGTH)),
-        kind::AGGREGATOR => {
-            attributes.aggregator = Some(aggregator(&mut reader, options.four_octet_as)?);
-        }
-        kind::COMMUNITIES => attributes.communities = list(reader, Reader::u32)?,
+        kind::AGGREGATOR => attributes.aggregator = Some(aggregator(value, four_octets)?),
+        kind::COMMUNITIES => attributes.communities = list(value)?,
         kind::ORIGINATOR_ID => {
-            attributes.originator_id = Some(exactly(&mut reader, Reader::ipv4, Withdraw)?);
+            attributes.originator_id = Some(exactly(value, Reader::ipv4, Withdraw)?);
         }
-        kind::CLUSTER_LIST => attributes.cluster_list = list(reader, Reader::ipv4)?,
-        kind::EXTENDED_COMMUNITIES => {
-            attributes.extended_communities = list(reader, Reader::array::<8>)?;
+        kind::CLUSTER_LIST => attributes.cluster_list = list(value)?,
+        kind::EXTENDED_COMMUNITIES => attributes.extended_communities = list(value)?,
+        // RFC 6793 §6: less than one segment is malformed.
+        kind::AS4_PATH if value.is_empty() => return Err(Discard(WRONG_LENGTH)),
+        kind::AS4_PATH => {
+            found.as4_path = Some(PathBytes::as4_path(value).map_err(Discard)?);
         }
-        kind::AS4_PATH => found.as4_path = Some(as_path(reader, true).map_err(Discard)?),
-        kind::AS4_AGGREGATOR => found.as4_aggregator = Some(aggregator(&mut reader, true)?),
-        kind::LARGE_COMMUNITY => {
-            attributes.large_communities = list(reader, |r| Some([r.u32()?, r.u32()?, r.u32()?]))?;
+        kind::AS4_AGGREGATOR => found.as4_aggregator = Some(aggregator(value, true)?),
+        kind::LARGE_COMMUNITY => attributes.large_communities = list(value)?,
+        // RFC 9234 §5.
+        kind::ONLY_TO_CUSTOMER => {
+            let asn = exactly(value, Reader::u32, Withdraw)?;
+            attributes.only_to_customer = Some(Asn::new(asn).map_err(|_| Withdraw("AS 0"))?);
         }
         // Unknown: kept only if it may travel on (RFC 4271 §9).
-        _ if raw.flags & FLAG_TRANSITIVE != 0 => attributes.unknown.push(UnknownAttribute {
-            flags: raw.flags & !FLAG_EXTENDED_LEN,
-            code: raw.code,
-            value: raw.value.to_vec(),
-        }),
+        _ if raw.flags & FLAG_TRANSITIVE != 0 => return Ok(Use::PassOn),
         _ => {}
     }
-    Ok(())
+    Ok(Use::Read)
 }
 
 /// A value of fixed length.
 fn exactly<'a, T>(
-    reader: &mut Reader<'a>,
+    value: &'a [u8],
     read: impl Fn(&mut Reader<'a>) -> Option<T>,
     fault: fn(&'static str) -> Fault,
 ) -> Result<T, Fault> {
-    match read(reader) {
+    let mut reader = Reader::new(value);
+    match read(&mut reader) {
         Some(value) if reader.is_empty() => Ok(value),
         _ => Err(fault(WRONG_LENGTH)),
     }
 }
 
 /// One or more values of fixed length (RFC 7606 §7.8, §7.10, §7.14; RFC 8092 §6).
-fn list<'a, T>(
-    mut reader: Reader<'a>,
-    read: impl Fn(&mut Reader<'a>) -> Option<T>,
-) -> Result<Vec<T>, Fault> {
-    let mut values = Vec::new();
-    while !reader.is_empty() {
-        values.push(read(&mut reader).ok_or(Withdraw(WRONG_LENGTH))?);
-    }
-    if values.is_empty() { Err(Withdraw(WRONG_LENGTH)) } else { Ok(values) }
+fn list<T: Item>(value: &[u8]) -> Result<Items<'_, T>, Fault> {
+    Items::new(value).ok_or(Withdraw(WRONG_LENGTH))
 }
 
 /// AGGREGATOR and AS4_AGGREGATOR (RFC 7606 §7.7, RFC 7607 §2, RFC 6793 §6).
-fn aggregator(
-    reader: &mut Reader<'_>,
-    four_octets: bool,
-) -> Result<(Asn, std::net::Ipv4Addr), Fault> {
+fn aggregator(value: &[u8], four_octets: bool) -> Result<(Asn, Ipv4Addr), Fault> {
     let read = |r: &mut Reader<'_>| Some((number(r, four_octets)?, r.ipv4()?));
-    let (asn, address) = exactly(reader, read, Discard)?;
+    let (asn, address) = exactly(value, read, Discard)?;
     Ok((Asn::new(asn).map_err(|_| Discard("AS 0"))?, address))
 }
 
-/// One AS number of two or four octets.
-fn number(reader: &mut Reader<'_>, four_octets: bool) -> Option<u32> {
-    if four_octets { reader.u32() } else { reader.u16().map(u32::from) }
-}
-
-/// AS_PATH and AS4_PATH (RFC 7606 §7.2). Confederation segments are malformed: none of our
-/// peers is in a confederation with us (RFC 5065 §5).
-fn as_path(mut reader: Reader<'_>, four_octets: bool) -> Result<AsPath, &'static str> {
-    const LENGTHS: &str = "segment longer than the path";
-    let mut segments = Vec::new();
-    while !reader.is_empty() {
-        let (kind, count) = (reader.u8().ok_or(LENGTHS)?, usize::from(reader.u8().ok_or(LENGTHS)?));
-        let width = if four_octets { 4 } else { 2 };
-        let mut bytes = Reader::new(reader.take(count * width).ok_or(LENGTHS)?);
-        let mut numbers = Vec::with_capacity(count);
-        while let Some(asn) = number(&mut bytes, four_octets) {
-            numbers.push(asn);
-        }
-        if numbers.is_empty() {
-            return Err("empty segment");
-        }
-        if numbers.contains(&0) {
-            // RFC 7607 §2.
-            return Err("AS 0");
-        }
-        segments.push(match kind {
-            1 => Segment::Set(numbers),
-            2 => Segment::Sequence(numbers),
-            _ => return Err("unknown segment type"),
-        });
-    }
-    Ok(AsPath { segments })
-}
-
 /// RFC 6793 §4.2.3: the true numbers of a path that went through speakers with two-octet ones.
-fn merge_as4(
-    attributes: &mut Attributes,
-    as4_path: Option<AsPath>,
-    as4_aggregator: Option<(Asn, std::net::Ipv4Addr)>,
-) {
-    if let (Some((asn, _)), Some(as4_aggregator)) = (attributes.aggregator, as4_aggregator) {
-        if asn != Asn::TRANS {
+fn merge_as4<'a>(attributes: &mut AttributesView<'a>, found: &Found<'a>) {
+    let mut as4_path = found.as4_path;
+    if let (Some((asn, _)), Some(as4_aggregator)) = (attributes.aggregator, found.as4_aggregator) {
+        if asn == Asn::TRANS {
+            attributes.aggregator = Some(as4_aggregator);
+        } else {
             // Aggregated again by a two-octet speaker: both AS4_* are older than that.
-            return;
-        }
-        attributes.aggregator = Some(as4_aggregator);
-    }
-    let Some(as4_path) = as4_path else { return };
-    let Some(mut ahead) = attributes.as_path.hops().checked_sub(as4_path.hops()) else {
-        return;
-    };
-    let mut segments = Vec::new();
-    for segment in &attributes.as_path.segments {
-        if ahead == 0 {
-            break;
-        }
-        let part = match segment {
-            Segment::Sequence(numbers) => {
-                Segment::Sequence(numbers.iter().take(ahead).copied().collect())
-            }
-            Segment::Set(numbers) => Segment::Set(numbers.clone()),
-        };
-        ahead -= part.hops();
-        segments.push(part);
-    }
-    for segment in as4_path.segments {
-        match (segments.last_mut(), segment) {
-            (Some(Segment::Sequence(head)), Segment::Sequence(tail))
-                if head.len() + tail.len() <= 255 =>
-            {
-                head.extend(tail);
-            }
-            (_, segment) => segments.push(segment),
+            as4_path = None;
         }
     }
-    attributes.as_path = AsPath { segments };
+    attributes.as_path = AsPathView::new(found.as_path, as4_path);
 }
