@@ -1,9 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use bgp_packet::{Cease, GracefulRestart, Notification, Options, RefreshKind};
+use bgp_packet::{Cease, FamilyFlags, GracefulRestart, Notification, Options, RefreshKind, Role};
 use inet::{Asn, Family, RouterId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::{Failure, LastFailure};
 
 /// One TCP connection of a peer; the number tells an old one from a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,53 @@ pub enum Event {
         /// What is said to the peer.
         notification: Notification,
     },
+    /// TCP has taken bytes of this connection. Told of each connection whenever its queue has
+    /// become empty, and at least once a minute while it gets shorter; a connection of which
+    /// this was never told has no send hold time (RFC 9687).
+    Written {
+        /// Which one.
+        conn: Conn,
+        /// Bytes that still wait.
+        waiting: usize,
+    },
+    /// BFD has lost the peer (RFC 5882 §4.2). Not told when the peer, or a person here, has only
+    /// switched BFD off.
+    BfdDown {
+        /// The peer's C bit in the last packet: its BFD outlives its control plane
+        /// (RFC 5880 §4.1), so that forwarding is dead and not only BGP.
+        control_plane_independent: bool,
+    },
+    /// BFD sees the peer. A session that waits to dial does so at once.
+    BfdUp,
+    /// The tables hold more prefixes of a family than allowed: Cease with subcode 1 (RFC 4486).
+    MaxPrefixes {
+        /// The family.
+        family: Family,
+        /// The limit.
+        limit: u32,
+        /// What then.
+        action: MaxPrefixesAction,
+    },
+    /// A person wants the session anew: Cease with subcode 4 (RFC 4486). Ends every wait too, also
+    /// that after too many prefixes; stopped and shut down sessions stay so.
+    AdminReset {
+        /// Routes are not to be kept over it (RFC 8538 §3.1).
+        hard: bool,
+        /// A word to the people at the other end (RFC 9003).
+        communication: Option<String>,
+    },
+}
+
+/// What follows when a peer has sent too many prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxPrefixesAction {
+    /// Idle for so many seconds, then a new session.
+    Restart {
+        /// Seconds.
+        after: u32,
+    },
+    /// Idle until [`Event::AdminReset`] or [`Event::Start`].
+    StayDown,
 }
 
 /// How a session is ended.
@@ -102,6 +151,15 @@ pub enum Effect {
     /// Routes of this family that are still stale go now (RFC 4724 §4.2): End-of-RIB came, the
     /// peer did not keep its forwarding state, or the time is over.
     FlushStale(Family),
+    /// Routes of this family that are stale are kept for longer (RFC 9494 §4.2): from now on they
+    /// carry LLGR_STALE, are the last choice, and go only to peers that know what it means; those
+    /// with NO_LLGR go.
+    LongLivedStale {
+        /// The family.
+        family: Family,
+        /// When they go; the session tells by [`Effect::FlushStale`].
+        until: Timestamp,
+    },
     /// The peer asks for, begins or ends a refresh (RFC 2918, RFC 7313).
     Refresh {
         /// A family in use.
@@ -121,6 +179,9 @@ pub struct Stale {
     /// When they go, unless the peer is back by then; the session tells by
     /// [`Effect::FlushStale`].
     pub until: Timestamp,
+    /// Of these, the ones that are kept for longer, and until when: [`Effect::LongLivedStale`]
+    /// tells when that begins, at once if `until` is no later than now (RFC 9494).
+    pub long_lived: BTreeMap<Family, Timestamp>,
 }
 
 /// What both ends agreed on in their OPEN messages.
@@ -149,6 +210,21 @@ pub struct Negotiated {
     pub graceful_restart: Option<GracefulRestart>,
     /// Families whose routes from before are still held as stale until End-of-RIB.
     pub stale: BTreeSet<Family>,
+    /// Our AS number as the peer knows it: in our OPEN.
+    pub own_asn: Asn,
+    /// The peer's role, if it told one; of eBGP peers only (RFC 9234).
+    pub role: Option<Role>,
+    /// How many seconds beyond the restart time the peer's routes are kept, where that is more
+    /// than none (RFC 9494).
+    pub long_lived: BTreeMap<Family, u32>,
+    /// Of the families of the peer's long-lived capability, those with the F bit: it has kept
+    /// forwarding (RFC 9494 §4.2).
+    pub long_lived_forwarding: BTreeSet<Family>,
+    /// The families of the peer's long-lived capability: routes with LLGR_STALE may be sent to it
+    /// (RFC 9494 §4.3).
+    pub knows_long_lived: FamilyFlags,
+    /// Seconds that the peer may take nothing of what we send (RFC 9687); 0 means for ever.
+    pub send_hold_time: u32,
 }
 
 /// The state of RFC 4271 §8.2.2; of two connections the one that is further.
@@ -171,30 +247,37 @@ pub enum State {
     Established,
 }
 
-/// Why a session or an attempt at one ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// We sent this NOTIFICATION.
-    Sent(Notification),
-    /// The peer sent this NOTIFICATION.
-    Received(Notification),
-    /// The connection was closed or broke; in words where known.
-    TcpClosed(String),
-    /// No connection could be made, in words.
-    TcpFailed(String),
-    /// Stopped here, without a NOTIFICATION.
+/// Why a session is Idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum IdleReason {
+    /// Not started, or stopped.
     Stopped,
-    /// The peer has restarted and connected anew (RFC 4724 §5).
-    PeerRestarted,
+    /// Administratively down by the configuration.
+    Shutdown,
+    /// The peer sent too many prefixes.
+    MaxPrefixes,
+    /// Waiting after an error.
+    Error,
+    /// Waiting since sessions were short time and again.
+    Oscillation,
 }
 
-/// A failure and when it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastFailure {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub failure: Failure,
+/// Why a session is Idle, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Why.
+    pub reason: IdleReason,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// Routes of one family that are kept for a peer that went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Helping {
+    /// They are long-lived stale ones already (RFC 9494).
+    pub long_lived: bool,
+    /// When they go, or when the long-lived time begins.
+    pub until: Timestamp,
 }
 
 /// Messages by type, one direction.
@@ -231,12 +314,31 @@ pub struct Status {
     pub sent: Counters,
     /// What was agreed on, while Established.
     pub negotiated: Option<Box<Negotiated>>,
+    /// Why it is Idle, while it is.
+    pub idle: Option<Idle>,
+    /// Attempts and sessions that ended since the last start (ConnectRetryCounter,
+    /// RFC 4271 §8.1.1).
+    pub connect_retries: u64,
+    /// What BFD says of the peer; none before it said anything.
+    pub bfd_up: Option<bool>,
 }
 
 impl Counters {
     /// All together.
     pub fn total(&self) -> u64 {
         self.open + self.update + self.notification + self.keepalive + self.route_refresh
+    }
+}
+
+impl fmt::Display for IdleReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            IdleReason::Stopped => "stopped",
+            IdleReason::Shutdown => "shutdown",
+            IdleReason::MaxPrefixes => "max-prefixes",
+            IdleReason::Error => "error",
+            IdleReason::Oscillation => "oscillation",
+        })
     }
 }
 
@@ -250,19 +352,5 @@ impl fmt::Display for State {
             State::OpenConfirm => "OpenConfirm",
             State::Established => "Established",
         })
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Sent(n) => write!(f, "sent {n}"),
-            Failure::Received(n) => write!(f, "received {n}"),
-            Failure::TcpClosed(why) if why.is_empty() => f.write_str("the peer closed TCP"),
-            Failure::TcpClosed(why) => write!(f, "TCP broke: {why}"),
-            Failure::TcpFailed(why) => write!(f, "cannot connect: {why}"),
-            Failure::Stopped => f.write_str("stopped here"),
-            Failure::PeerRestarted => f.write_str("the peer restarted"),
-        }
     }
 }

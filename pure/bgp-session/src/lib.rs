@@ -5,19 +5,29 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
+mod bfd;
 mod config;
 mod effect;
+mod failure;
 mod link;
 mod negotiate;
+mod planned;
 mod receive;
 mod recover;
 mod session;
+mod stale;
 mod timer;
 
-pub use config::{Change, GracefulRestartConfig, LocalConfig, PeerConfig};
-pub use effect::{
-    Conn, Counters, Effect, Event, Failure, LastFailure, Negotiated, Stale, State, Status, Stop,
+pub use config::{
+    AsnMatch, GracefulRestartConfig, IdleHold, LocalAs, LocalConfig, LongLivedConfig, PeerConfig,
 };
+pub use effect::{
+    Conn, Counters, Effect, Event, Helping, Idle, IdleReason, MaxPrefixesAction, Negotiated, Stale,
+    State, Status, Stop,
+};
+pub use failure::{By, Detail, Failure, FailureReport, LastFailure, NotificationReport};
+pub use planned::{Change, Planned};
 pub use session::Session;
 
 #[cfg(test)]

@@ -3,14 +3,28 @@
 use bgp_packet::{Options, PeerKind};
 
 use crate::timer::TimerTable;
-use crate::{Conn, Negotiated, State};
+use crate::{Conn, Detail, Negotiated, State};
 
-/// A connection, how far it is, and its own timers (hold and keepalive).
+/// A connection, how far it is, and its own timers (hold, keepalive and send hold).
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) conn: Conn,
     pub(crate) stage: Stage,
     pub(crate) timers: TimerTable,
+    pub(crate) queue: Queue,
+    /// What is known of its failure beyond the NOTIFICATION.
+    pub(crate) detail: Option<Detail>,
+}
+
+/// What was told of the bytes that wait to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Nothing yet: who does not tell can't be judged.
+    Unwatched,
+    /// None wait.
+    Empty,
+    /// Some wait.
+    Waiting,
 }
 
 /// How far a connection is.
@@ -32,7 +46,7 @@ pub(crate) enum Stage {
 
 impl Link {
     pub(crate) fn new(conn: Conn, stage: Stage) -> Link {
-        Link { conn, stage, timers: TimerTable::default() }
+        Link { conn, stage, timers: TimerTable::default(), queue: Queue::Unwatched, detail: None }
     }
 
     pub(crate) fn state(&self) -> State {

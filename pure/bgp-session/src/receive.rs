@@ -6,7 +6,7 @@ use bgp_packet::{Cease, Message, Notification, Open, RefreshKind, Update, decode
 use inet::{Family, Timestamp};
 
 use crate::link::{Link, Stage};
-use crate::negotiate::{negotiate, peer_kind, wins};
+use crate::negotiate::{Refusal, negotiate, wins};
 use crate::session::Session;
 use crate::timer::Timer;
 use crate::{Conn, Effect, Failure, Negotiated, State};
@@ -14,9 +14,6 @@ use crate::{Conn, Effect, Failure, Negotiated, State};
 /// How long a connection that would lose a collision waits for the winner's OPEN, and how young
 /// an established session is when another connection is still taken for a collision.
 pub(crate) const COLLISION_WAIT: Duration = Duration::from_secs(5);
-
-/// How long stale routes wait for End-of-RIB once the peer is back.
-const STALE_PATH: Duration = Duration::from_secs(360);
 
 impl Session {
     pub(crate) fn receive<'a>(
@@ -27,7 +24,8 @@ impl Session {
     ) -> Option<Update<'a>> {
         // Without TCP there are no frames: whoever tells of some is wrong.
         let link = self.link(conn).filter(|l| l.state() != State::Connect)?;
-        let message = match decode(frame, &link.options(peer_kind(&self.config, &self.local))) {
+        let kind = self.config.expected_kind(self.local.asn);
+        let message = match decode(frame, &link.options(kind)) {
             Ok(message) => message,
             Err(notification) => {
                 self.refuse(now, conn, notification);
@@ -148,7 +146,13 @@ impl Session {
         kind: RefreshKind,
     ) -> Option<Update<'a>> {
         self.alive(now, conn);
-        if self.link(conn)?.negotiated()?.families.contains(&family) {
+        let negotiated = self.link(conn)?.negotiated()?;
+        let agreed = match kind {
+            RefreshKind::Request => true,
+            // RFC 7313 §3.1: without the capability these mean nothing.
+            RefreshKind::Begin | RefreshKind::End => negotiated.enhanced_refresh,
+        };
+        if agreed && negotiated.families.contains(&family) {
             self.effects.push_back(Effect::Refresh { family, kind });
         }
         None
@@ -158,7 +162,12 @@ impl Session {
     fn opened(&mut self, now: Timestamp, conn: Conn, open: &Open) {
         let negotiated = match negotiate(&self.config, &self.local, conn, open) {
             Ok(negotiated) => negotiated,
-            Err(notification) => return self.refuse(now, conn, notification),
+            Err(Refusal { notification, detail }) => {
+                if let Some(link) = self.link_mut(conn) {
+                    link.detail = detail;
+                }
+                return self.refuse(now, conn, notification);
+            }
         };
         if let Some(established) = self.links.iter().find(|l| l.state() == State::Established) {
             let old = established.conn;
@@ -246,29 +255,19 @@ impl Session {
         for other in others {
             self.close_loser(other);
         }
-        for timer in [Timer::ConnectRetry, Timer::IdleHold, Timer::Collision, Timer::Restart] {
+        for timer in [Timer::ConnectRetry, Timer::IdleHold, Timer::Collision] {
             self.timers.clear(timer);
         }
-        // RFC 4724 §4.2: stale routes stay only where the peer says that it still forwards.
-        for family in std::mem::take(&mut self.stale) {
-            let gr = negotiated.graceful_restart.as_ref();
-            let forwards = gr.is_some_and(|gr| gr.families.contains(&(family, true)));
-            if forwards && negotiated.families.contains(&family) {
-                self.stale.insert(family);
-            } else {
-                self.effects.push_back(Effect::FlushStale(family));
-            }
-        }
-        if !self.stale.is_empty() {
-            self.timers.set(Timer::StalePath, now + STALE_PATH);
-        }
-        negotiated.stale = self.stale.clone();
+        self.peer_is_back(now, &negotiated);
+        negotiated.stale = self.stale.keys().copied().collect();
         if let Some(link) = self.link_mut(conn) {
             link.stage = Stage::Established(negotiated.clone());
         }
         self.status.established += 1;
         self.status.negotiated = Some(negotiated.clone());
         self.effects.push_back(Effect::Up(negotiated));
+        // RFC 9687 §3.2: it runs from here on, if what was sent before still waits.
+        self.send_hold(now, conn);
     }
 
     /// Ends a connection that lost against another one; no failure, nothing to recover from.

@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use bgp_packet::{Cease, Notification};
-use inet::{Family, Timestamp};
+use inet::Timestamp;
 
 use crate::link::{Link, Stage};
 use crate::session::{Mode, Session};
 use crate::timer::Timer;
-use crate::{Conn, Effect, Failure, LastFailure, Negotiated, Stale, State};
+use crate::{Conn, Effect, Failure, IdleHold, LastFailure, State};
 
-/// The first wait after an error; each further one in a row doubles it.
-const IDLE_HOLD: Duration = Duration::from_secs(1);
-/// The longest wait after errors.
-const IDLE_HOLD_MAX: Duration = Duration::from_secs(120);
 /// A session that lasted so long makes earlier errors forgotten.
 const STABLE: Duration = Duration::from_secs(120);
 /// The wait after an established session ended cleanly: the peer is probably about to come back.
 const SOON: Duration = Duration::from_secs(1);
+
+/// So many short sessions in a row are put up with (DampPeerOscillations, RFC 4271 §8.1.1).
+const BRIEF: u32 = 3;
 
 /// When to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +27,8 @@ enum Again {
     Retry,
     /// Something is wrong that may well stay so: ever longer (RFC 4271 §8.1.1).
     Hold,
+    /// Sessions do not last: ever longer too (RFC 4271 §8.1.1).
+    Damp,
 }
 
 impl Session {
@@ -49,18 +50,15 @@ impl Session {
     pub(crate) fn recover(&mut self, now: Timestamp, link: Link, failure: Failure) {
         let again = self.again(now, &link, &failure);
         self.lost(now, &link, failure);
+        self.status.connect_retries += 1;
         if self.mode != Mode::Running {
             return;
         }
-        if again == Again::Hold && self.links.iter().all(|l| l.state() == State::Connect) {
-            self.hang_up();
-            self.errors = self.errors.saturating_add(1);
-            self.mode = Mode::Holding;
-            self.timers.clear(Timer::ConnectRetry);
-            let doubled = IDLE_HOLD.saturating_mul(1 << (self.errors - 1).min(7));
-            let wait = self.jitter.spread(doubled.min(IDLE_HOLD_MAX), 75, 125);
-            self.timers.set(Timer::IdleHold, now + wait.min(IDLE_HOLD_MAX));
-            return;
+        let alone = self.links.iter().all(|l| l.state() == State::Connect);
+        match again {
+            Again::Hold if alone => return self.hold(now, Mode::Holding),
+            Again::Damp if alone => return self.hold(now, Mode::Damped),
+            Again::Soon | Again::Retry | Again::Hold | Again::Damp => {}
         }
         // The other connection may have been waiting for this one.
         self.settle(now, false);
@@ -70,35 +68,57 @@ impl Session {
         match again {
             Again::Soon => self.retry(now, SOON),
             // A timer that runs already is left alone.
-            Again::Retry | Again::Hold if self.timers.get(Timer::ConnectRetry).is_some() => {}
-            Again::Retry | Again::Hold => {
+            Again::Retry | Again::Hold | Again::Damp
+                if self.timers.get(Timer::ConnectRetry).is_some() => {}
+            Again::Retry | Again::Hold | Again::Damp => {
                 self.retry(now, self.connect_retry());
             }
         }
+    }
+
+    /// Leaves the peer alone: IdleHoldTime, doubled each time (RFC 4271 §8.1.1).
+    fn hold(&mut self, now: Timestamp, mode: Mode) {
+        self.hang_up();
+        self.errors = self.errors.saturating_add(1);
+        self.mode = mode;
+        self.timers.clear(Timer::ConnectRetry);
+        let IdleHold { first, max, damp: _ } = self.config.idle_hold;
+        let [first, max] = [first, max.max(first)].map(|s| Duration::from_secs(s.max(1).into()));
+        let doubled = first.saturating_mul(1 << (self.errors - 1).min(16));
+        let wait = self.jitter.spread(doubled.min(max), 75, 125);
+        self.timers.set(Timer::IdleHold, now + wait.min(max));
     }
 
     fn again(&mut self, now: Timestamp, link: &Link, failure: &Failure) -> Again {
         let was_up = link.state() == State::Established;
         if was_up && now.since(self.status.since) >= STABLE {
             self.errors = 0;
+            self.brief = 0;
+        } else if was_up {
+            self.brief = self.brief.saturating_add(1);
         }
         let clean = match failure {
             Failure::TcpClosed(_) | Failure::TcpFailed(_) => true,
-            Failure::Stopped | Failure::PeerRestarted => true,
-            Failure::Sent(n) => n.code == 4 || is_cease(n, &[Cease::CollisionResolution]),
+            Failure::Stopped | Failure::PeerRestarted | Failure::BfdDown => true,
+            Failure::Sent(n) => {
+                n.code == 4 || is_cease(n, &[Cease::CollisionResolution, Cease::BfdDown])
+            }
             Failure::Received(n) => {
                 const RETURNS: [Cease; 6] = [
                     Cease::AdministrativeShutdown,
                     Cease::AdministrativeReset,
                     Cease::ConfigurationChange,
                     Cease::CollisionResolution,
+                    // One that does not say what for.
                     Cease::HardReset,
                     Cease::BfdDown,
                 ];
                 matches!(n.code, 4 | 8) || is_cease(n, &RETURNS)
             }
         };
+        let damp = self.config.idle_hold.damp && self.brief > BRIEF;
         match (clean, was_up) {
+            (true, true) if damp => Again::Damp,
             (true, true) => Again::Soon,
             (true, false) => Again::Retry,
             (false, _) => Again::Hold,
@@ -108,22 +128,21 @@ impl Session {
     /// Notes the failure; if the connection was the session, the session is down.
     pub(crate) fn lost(&mut self, now: Timestamp, link: &Link, failure: Failure) {
         if self.is_worth_telling(link, &failure) {
-            self.status.last_failure = Some(LastFailure { at: now, failure: failure.clone() });
+            self.status.last_failure = Some(LastFailure {
+                at: now,
+                failure: failure.clone(),
+                state: link.state(),
+                detail: link.detail.clone(),
+            });
         }
         let Stage::Established(negotiated) = &link.stage else {
             return;
         };
         self.status.flaps += 1;
         self.status.negotiated = None;
-        self.timers.clear(Timer::StalePath);
-        // What was stale before is not kept a second time (RFC 4724 §4.2).
-        self.flush_stale();
-        let stale = stale(now, negotiated, &failure);
-        if let Some(stale) = &stale {
-            self.stale = stale.families.clone();
-            self.timers.set(Timer::Restart, stale.until);
-        }
+        let stale = self.keep(now, negotiated, &failure);
         self.effects.push_back(Effect::Down { failure, stale });
+        self.tell_long_lived();
     }
 
     /// Whether people should see this failure rather than the one before.
@@ -132,33 +151,15 @@ impl Session {
             (Failure::Sent(n) | Failure::Received(n), _) => {
                 !is_cease(n, &[Cease::CollisionResolution])
             }
-            // A peer that waits after an error closes at once: the error says more.
+            // A peer that waits after an error, or is shut down, closes at once: what was said before
+            // says more.
             (Failure::TcpClosed(_), State::OpenSent) => {
                 let last = self.status.last_failure.as_ref().map(|l| &l.failure);
-                self.errors == 0 || !matches!(last, Some(Failure::Sent(_) | Failure::Received(_)))
+                !matches!(last, Some(Failure::Sent(_) | Failure::Received(_)))
             }
             (Failure::Stopped, State::Connect) => false,
             (Failure::TcpClosed(_) | Failure::TcpFailed(_), _)
-            | (Failure::Stopped | Failure::PeerRestarted, _) => true,
-        }
-    }
-
-    /// All stale routes go.
-    pub(crate) fn flush_stale(&mut self) {
-        self.timers.clear(Timer::Restart);
-        self.timers.clear(Timer::StalePath);
-        for family in std::mem::take(&mut self.stale) {
-            self.effects.push_back(Effect::FlushStale(family));
-        }
-    }
-
-    /// The peer has sent all: what it did not send again goes (RFC 4724 §4.2).
-    pub(crate) fn end_of_rib(&mut self, family: Family) {
-        if self.stale.remove(&family) {
-            self.effects.push_back(Effect::FlushStale(family));
-        }
-        if self.stale.is_empty() {
-            self.timers.clear(Timer::StalePath);
+            | (Failure::Stopped | Failure::PeerRestarted | Failure::BfdDown, _) => true,
         }
     }
 
@@ -205,23 +206,10 @@ impl Session {
     }
 }
 
+/// Whether it is one of these, or a Hard Reset for one of these (RFC 8538 §3.1).
 fn is_cease(notification: &Notification, any: &[Cease]) -> bool {
-    notification.code == 6 && any.iter().any(|why| *why as u8 == notification.subcode)
-}
-
-/// Whether and for how long the peer's routes are kept (RFC 4724 §4.2, RFC 8538 §4).
-fn stale(now: Timestamp, negotiated: &Negotiated, failure: &Failure) -> Option<Stale> {
-    let gr = negotiated.graceful_restart.as_ref()?;
-    let graceful = match failure {
-        Failure::TcpClosed(_) | Failure::TcpFailed(_) | Failure::PeerRestarted => true,
-        // We always set the N bit; graceful only if the peer does too.
-        Failure::Sent(n) | Failure::Received(n) => gr.notification && !n.is_hard_reset(),
-        Failure::Stopped => false,
-    };
-    let kept = gr.families.iter().map(|(family, _)| *family);
-    let families: std::collections::BTreeSet<_> =
-        kept.filter(|f| negotiated.families.contains(f)).collect();
-    let any = graceful && gr.restart_time > 0 && !families.is_empty();
-    let until = now + Duration::from_secs(u64::from(gr.restart_time));
-    any.then_some(Stale { families, until })
+    match notification.inner() {
+        Some(inner) => is_cease(&inner, any),
+        None => notification.code == 6 && any.iter().any(|why| *why as u8 == notification.subcode),
+    }
 }

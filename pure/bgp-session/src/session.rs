@@ -1,13 +1,17 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bgp_packet::{Cease, KEEPALIVE, Notification, Update};
+use bgp_packet::{Cease, KEEPALIVE, Notification, PeerKind, Update};
 use inet::{Family, Timestamp};
 
-use crate::link::{Link, Stage};
-use crate::negotiate::{keepalive_time, our_open};
+use crate::link::{Link, Queue, Stage};
+use crate::negotiate::{keepalive_time, our_open, send_hold_time};
+use crate::stale::Kept;
 use crate::timer::{Jitter, Timer, TimerTable};
-use crate::{Change, Conn, Effect, Event, Failure, LocalConfig, PeerConfig, State, Status, Stop};
+use crate::{
+    Change, Conn, Effect, Event, Failure, Idle, IdleReason, LocalConfig, PeerConfig, Planned,
+    State, Status,
+};
 
 /// How long an OPEN is waited for (RFC 4271 §8.2.2: a large value, 4 minutes are suggested).
 pub(crate) const OPEN_HOLD: Duration = Duration::from_secs(240);
@@ -25,9 +29,11 @@ pub struct Session {
     pub(crate) timers: TimerTable,
     pub(crate) jitter: Jitter,
     /// Families whose routes from before are held as stale.
-    pub(crate) stale: BTreeSet<Family>,
+    pub(crate) stale: BTreeMap<Family, Kept>,
     /// Errors in a row, for the idle hold time.
     pub(crate) errors: u32,
+    /// Sessions in a row that did not last.
+    pub(crate) brief: u32,
     pub(crate) next_conn: u64,
     pub(crate) status: Status,
     pub(crate) effects: VecDeque<Effect>,
@@ -38,8 +44,14 @@ pub struct Session {
 pub(crate) enum Mode {
     /// Not started, or stopped.
     Stopped,
+    /// Started, but the configuration wants it down.
+    Shutdown,
+    /// Too many prefixes; the IdleHold timer runs where it ends by itself.
+    Blocked,
     /// Waiting after an error; the IdleHold timer runs, connections are refused.
     Holding,
+    /// The same since sessions do not last.
+    Damped,
     /// Dialling and accepting.
     Running,
 }
@@ -54,10 +66,14 @@ impl Session {
             links: Vec::new(),
             timers: TimerTable::default(),
             jitter: Jitter::new(seed),
-            stale: BTreeSet::new(),
+            stale: BTreeMap::new(),
             errors: 0,
+            brief: 0,
             next_conn: 1,
-            status: Status::default(),
+            status: Status {
+                idle: Some(Idle { reason: IdleReason::Stopped, until: None }),
+                ..Status::default()
+            },
             effects: VecDeque::new(),
         }
     }
@@ -76,6 +92,17 @@ impl Session {
                 self.tcp_ended(now, conn, Failure::TcpClosed(reason));
             }
             Event::Reset { conn, notification } => self.refuse(now, conn, notification),
+            Event::Written { conn, waiting } => self.written(now, conn, waiting),
+            Event::BfdDown { control_plane_independent } => {
+                self.bfd_down(now, control_plane_independent);
+            }
+            Event::BfdUp => self.bfd_up(now),
+            Event::MaxPrefixes { family, limit, action } => {
+                self.max_prefixes(now, family, limit, action);
+            }
+            Event::AdminReset { hard, communication } => {
+                self.admin_reset(now, hard, communication.as_deref());
+            }
         }
         self.show(now);
     }
@@ -114,41 +141,63 @@ impl Session {
         self.effects.pop_front()
     }
 
-    /// A new configuration of the peer. `address` must be the same: another one is another peer.
-    ///
-    /// Reset: AS number, families, local address, TTL, graceful restart; a wanted router id that
-    /// the peer does not have. All else is taken over live; a hold time counts from the next
-    /// session on, since only OPEN messages can tell it.
-    pub fn reconfigure(&mut self, now: Timestamp, config: PeerConfig) -> Change {
-        if config == self.config {
-            return Change::Nothing;
-        }
-        let old = std::mem::replace(&mut self.config, config);
-        let new = &self.config;
-        let other_id = |link: &Link| {
-            let wanted = new.router_id;
-            link.negotiated().is_some_and(|n| wanted.is_some_and(|id| id != n.router_id))
-        };
-        let hard = old.asn != new.asn;
-        let reset = hard
-            || old.families != new.families
-            || old.local_address != new.local_address
-            || old.ebgp_multihop != new.ebgp_multihop
-            || old.graceful_restart != new.graceful_restart
-            || self.links.iter().any(other_id);
-        if reset {
-            self.restart(now, hard);
-            return Change::Reset;
-        }
-        for link in &mut self.links {
-            if let Some(negotiated) = link.negotiated_mut() {
-                negotiated.keepalive_time = keepalive_time(&self.config, negotiated.hold_time);
+    /// What a new configuration would do to this session as it is now.
+    pub fn planned(&self, new: &PeerConfig) -> Planned {
+        let mut planned = self.config.change_to(new);
+        for agreed in self.links.iter().filter_map(Link::negotiated) {
+            let external = agreed.options.kind == PeerKind::External;
+            let no_role = external && new.role.is_some() && agreed.role.is_none();
+            // The peer at the other end is another one than is wanted from now on.
+            let wrong = [
+                ("asn_match", !new.admits(agreed.asn, self.local.asn)),
+                ("router_id", new.router_id.is_some_and(|id| id != agreed.router_id)),
+                ("role_strict", new.role_strict && no_role),
+            ];
+            for (field, wrong) in wrong {
+                if wrong && planned.live.contains(&field) {
+                    planned.resets_after_all(field);
+                }
             }
         }
-        if let Some(shown) = &mut self.status.negotiated {
-            shown.keepalive_time = keepalive_time(&self.config, shown.hold_time);
+        planned
+    }
+
+    /// A new configuration of the peer. `address` must be the same: another one is another peer.
+    ///
+    /// [`Session::planned`] says before what it does. A hold time counts from the next session
+    /// on, since only OPEN messages can tell it.
+    pub fn reconfigure(&mut self, now: Timestamp, config: PeerConfig) -> Change {
+        let planned = self.planned(&config);
+        let change = planned.change();
+        let old = std::mem::replace(&mut self.config, config);
+        match (old.shutdown.is_some(), self.config.shutdown.is_some(), change) {
+            (false, true, _) => self.shut_down(now),
+            (_, _, Change::Nothing) => {}
+            (_, _, Change::Reset) => {
+                // Routes of another peer mean nothing any more.
+                let hard =
+                    planned.resets.iter().any(|f| matches!(*f, "asn" | "asn_match" | "local_as"));
+                let cease = Notification::cease(Cease::ConfigurationChange, None);
+                self.restart(now, &cease, hard);
+            }
+            (_, _, Change::Live) => self.reconfigured(now, old.passive),
         }
-        match (old.passive, self.config.passive) {
+        if old.shutdown.is_some() && self.config.shutdown.is_none() {
+            self.shutdown_over(now);
+        }
+        self.show(now);
+        change
+    }
+
+    /// Takes over what does not touch the session.
+    fn reconfigured(&mut self, now: Timestamp, was_passive: bool) {
+        let config = &self.config;
+        let links = self.links.iter_mut().filter_map(Link::negotiated_mut);
+        for negotiated in links.chain(self.status.negotiated.as_deref_mut()) {
+            negotiated.keepalive_time = keepalive_time(config, negotiated.hold_time);
+            negotiated.send_hold_time = send_hold_time(config, negotiated.hold_time);
+        }
+        match (was_passive, config.passive) {
             (false, true) => {
                 self.timers.clear(Timer::ConnectRetry);
                 self.hang_up();
@@ -156,8 +205,6 @@ impl Session {
             (true, false) => self.retry(now, Duration::ZERO),
             (true, true) | (false, false) => {}
         }
-        self.show(now);
-        Change::Live
     }
 
     /// A new AS number or router id of ours resets the session; the rest is for the next OPEN.
@@ -169,7 +216,9 @@ impl Session {
         if old.asn == self.local.asn && old.router_id == self.local.router_id {
             return Change::Live;
         }
-        self.restart(now, true);
+        let cease = Notification::cease(Cease::ConfigurationChange, None);
+        self.restart(now, &cease, true);
+        self.show(now);
         Change::Reset
     }
 
@@ -180,9 +229,12 @@ impl Session {
 
     /// Counts messages of the tables that were given to the connection: UPDATEs and
     /// ROUTE-REFRESHes.
-    pub fn count_sent(&mut self, updates: u64, route_refreshes: u64) {
+    pub fn count_sent(&mut self, now: Timestamp, updates: u64, route_refreshes: u64) {
         self.status.sent.update += updates;
         self.status.sent.route_refresh += route_refreshes;
+        if let Some(conn) = self.status.negotiated.as_ref().map(|n| n.conn) {
+            self.queued(now, conn);
+        }
     }
 
     /// How the session is, for people.
@@ -193,89 +245,6 @@ impl Session {
     /// The configuration in force.
     pub fn config(&self) -> &PeerConfig {
         &self.config
-    }
-
-    fn start(&mut self, now: Timestamp) {
-        match self.mode {
-            Mode::Stopped | Mode::Holding => {
-                self.mode = Mode::Running;
-                self.errors = 0;
-                self.timers.clear(Timer::IdleHold);
-                self.retry(now, Duration::ZERO);
-            }
-            Mode::Running => {}
-        }
-    }
-
-    fn stop(&mut self, now: Timestamp, how: Stop) {
-        let flush = match &how {
-            Stop::Keep => false,
-            Stop::Cease { .. } => true,
-        };
-        for link in std::mem::take(&mut self.links) {
-            let failure = match (&how, &link.stage) {
-                (Stop::Keep, _) | (Stop::Cease { .. }, Stage::Dialling) => Failure::Stopped,
-                (Stop::Cease { why, communication }, _) => {
-                    let cease = Notification::cease(*why, communication.as_deref());
-                    self.say_goodbye(&link, cease, true)
-                }
-            };
-            self.effects.push_back(Effect::Close { conn: link.conn });
-            self.lost(now, &link, failure);
-        }
-        for timer in [Timer::ConnectRetry, Timer::IdleHold, Timer::Collision] {
-            self.timers.clear(timer);
-        }
-        // With `Keep` the tables stay as they are: the process ends and the kernel keeps them.
-        if flush {
-            self.flush_stale();
-        }
-        self.mode = Mode::Stopped;
-        self.errors = 0;
-    }
-
-    /// Ends what there is for another configuration and begins anew. `hard`: routes of before
-    /// mean nothing any more, so none are kept as stale (RFC 8538 §3.1).
-    fn restart(&mut self, now: Timestamp, hard: bool) {
-        for link in std::mem::take(&mut self.links) {
-            let failure = match &link.stage {
-                Stage::Dialling => Failure::Stopped,
-                Stage::OpenSent | Stage::OpenConfirm { .. } | Stage::Established(_) => {
-                    let cease = Notification::cease(Cease::ConfigurationChange, None);
-                    self.say_goodbye(&link, cease, hard)
-                }
-            };
-            self.effects.push_back(Effect::Close { conn: link.conn });
-            self.lost(now, &link, failure);
-        }
-        if hard {
-            self.flush_stale();
-        }
-        if self.mode != Mode::Stopped {
-            self.mode = Mode::Running;
-            self.errors = 0;
-            self.timers.clear(Timer::IdleHold);
-            self.timers.clear(Timer::Collision);
-            self.timers.clear(Timer::ConnectRetry);
-            self.retry(now, Duration::ZERO);
-        }
-        self.show(now);
-    }
-
-    /// Sends a NOTIFICATION; as a Hard Reset where the peer would otherwise keep our routes
-    /// (RFC 8538 §3.1).
-    fn say_goodbye(&mut self, link: &Link, notification: Notification, hard: bool) -> Failure {
-        let may_keep = |l: &Link| {
-            l.negotiated()
-                .and_then(|n| n.graceful_restart.as_ref())
-                .is_some_and(|gr| gr.notification)
-        };
-        let notification = match hard && may_keep(link) {
-            true => notification.into_hard_reset(),
-            false => notification,
-        };
-        self.send_notification(link.conn, &notification);
-        Failure::Sent(notification)
     }
 
     fn tcp_connected(&mut self, now: Timestamp, conn: Conn) {
@@ -295,7 +264,9 @@ impl Session {
             return;
         }
         match self.mode {
-            Mode::Stopped | Mode::Holding => self.effects.push_back(Effect::Close { conn }),
+            Mode::Stopped | Mode::Shutdown | Mode::Blocked | Mode::Holding | Mode::Damped => {
+                self.effects.push_back(Effect::Close { conn });
+            }
             Mode::Running => {
                 // A peer that dials again has given up the connection it dialled before, unless
                 // that is established: then the OPEN decides (RFC 4271 §8.2.2, RFC 4724 §5).
@@ -336,15 +307,22 @@ impl Session {
         match (timer, conn) {
             (Timer::Hold, Some(conn)) => self.refuse(now, conn, Notification::new(4, 0)),
             (Timer::Keepalive, Some(conn)) => self.keepalive(now, conn),
+            // RFC 9687 §3.1, event 29. The NOTIFICATION goes behind what is stuck: it is an
+            // attempt, and the connection is closed whatever becomes of it.
+            (Timer::SendHold, Some(conn)) => {
+                self.refuse(now, conn, Notification::send_hold_timer_expired());
+            }
             (Timer::ConnectRetry, _) => self.dial(now),
             (Timer::IdleHold, _) => {
                 self.mode = Mode::Running;
                 self.dial(now);
             }
-            (Timer::Restart | Timer::StalePath, _) => self.flush_stale(),
+            (Timer::Restart, _) => self.restart_time_over(now),
+            (Timer::StalePath, _) => self.flush_stale(),
+            (Timer::LongLived, _) => self.long_lived_over(now),
             (Timer::Collision, _) => self.settle(now, true),
-            // These two belong to connections only.
-            (Timer::Hold | Timer::Keepalive, None) => {}
+            // These belong to connections only.
+            (Timer::Hold | Timer::Keepalive | Timer::SendHold, None) => {}
         }
     }
 
@@ -358,6 +336,44 @@ impl Session {
             let wait = self.jitter.spread(Duration::from_secs(u64::from(seconds)), 75, 100);
             if let Some(link) = self.link_mut(conn) {
                 link.timers.set(Timer::Keepalive, now + wait);
+            }
+        }
+        self.queued(now, conn);
+    }
+
+    /// Something was given to the connection.
+    fn queued(&mut self, now: Timestamp, conn: Conn) {
+        match self.link(conn).map(|l| l.queue) {
+            Some(Queue::Empty) => {
+                if let Some(link) = self.link_mut(conn) {
+                    link.queue = Queue::Waiting;
+                }
+                self.send_hold(now, conn);
+            }
+            Some(Queue::Unwatched | Queue::Waiting) | None => {}
+        }
+    }
+
+    /// TCP has taken something: the peer reads.
+    fn written(&mut self, now: Timestamp, conn: Conn, waiting: usize) {
+        if let Some(link) = self.link_mut(conn) {
+            link.queue = if waiting == 0 { Queue::Empty } else { Queue::Waiting };
+        }
+        self.send_hold(now, conn);
+    }
+
+    /// The send hold time begins anew where something waits (RFC 9687 §3.2).
+    pub(crate) fn send_hold(&mut self, now: Timestamp, conn: Conn) {
+        let Some(link) = self.link_mut(conn) else { return };
+        let seconds = match (&link.stage, link.queue) {
+            (Stage::Established(negotiated), Queue::Waiting) => negotiated.send_hold_time,
+            (Stage::Established(_), Queue::Unwatched | Queue::Empty) => 0,
+            (Stage::Dialling | Stage::OpenSent | Stage::OpenConfirm { .. }, _) => 0,
+        };
+        match seconds {
+            0 => link.timers.clear(Timer::SendHold),
+            seconds => {
+                link.timers.set(Timer::SendHold, now + Duration::from_secs(seconds.into()));
             }
         }
     }
@@ -390,9 +406,19 @@ impl Session {
 
     /// Says so when the state that people see is another one.
     fn show(&mut self, now: Timestamp) {
-        let state = match self.mode {
-            Mode::Stopped | Mode::Holding => State::Idle,
-            Mode::Running => self.links.iter().map(Link::state).max().unwrap_or(State::Active),
+        let idle = match self.mode {
+            Mode::Running => None,
+            Mode::Stopped => Some(IdleReason::Stopped),
+            Mode::Shutdown => Some(IdleReason::Shutdown),
+            Mode::Blocked => Some(IdleReason::MaxPrefixes),
+            Mode::Holding => Some(IdleReason::Error),
+            Mode::Damped => Some(IdleReason::Oscillation),
+        };
+        let until = self.timers.get(Timer::IdleHold);
+        self.status.idle = idle.map(|reason| Idle { reason, until });
+        let state = match idle {
+            Some(_) => State::Idle,
+            None => self.links.iter().map(Link::state).max().unwrap_or(State::Active),
         };
         if state != self.status.state {
             self.status.state = state;

@@ -1,7 +1,15 @@
+mod admin;
+mod bfd;
+mod capabilities;
+mod failures;
 mod goodbyes;
+mod long_lived;
 mod opens;
 mod pair;
+mod pair_features;
+mod planned;
 mod random;
+mod send_hold;
 mod table;
 
 use std::time::Duration;
@@ -104,6 +112,7 @@ fn words(effects: &[Effect]) -> String {
             Effect::Down { stale: None, .. } => "down".into(),
             Effect::Down { stale: Some(_), .. } => "down-stale".into(),
             Effect::FlushStale(family) => format!("flush-{family}"),
+            Effect::LongLivedStale { family, .. } => format!("long-{family}"),
             Effect::Refresh { .. } => "refresh".into(),
             Effect::StateChanged(_) => return None,
         })

@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Hold,
     /// KeepaliveTimer, per connection.
     Keepalive,
+    /// SendHoldTimer (RFC 9687), per connection.
+    SendHold,
     /// ConnectRetryTimer.
     ConnectRetry,
     /// IdleHoldTimer (RFC 4271 §8.1.1 DampPeerOscillations).
@@ -19,18 +21,22 @@ pub(crate) enum Timer {
     Restart,
     /// How long stale routes wait for End-of-RIB once the peer is back.
     StalePath,
+    /// How long long-lived stale routes are kept (RFC 9494 §4.2).
+    LongLived,
     /// How long a connection that would lose a collision waits for the winner.
     Collision,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Timer; 7] = [
+    pub(crate) const ALL: [Timer; 9] = [
         Timer::Hold,
         Timer::Keepalive,
+        Timer::SendHold,
         Timer::ConnectRetry,
         Timer::IdleHold,
         Timer::Restart,
         Timer::StalePath,
+        Timer::LongLived,
         Timer::Collision,
     ];
 
@@ -39,10 +45,12 @@ impl Timer {
         match self {
             Timer::Hold => "hold time",
             Timer::Keepalive => "keepalive",
+            Timer::SendHold => "send hold time",
             Timer::ConnectRetry => "connect retry",
             Timer::IdleHold => "idle hold",
             Timer::Restart => "restart time",
             Timer::StalePath => "stale path time",
+            Timer::LongLived => "long-lived stale time",
             Timer::Collision => "collision",
         }
     }

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{Change, Conn, Effect, Event, Session, Stale, State, Stop};
 
-fn closed(conn: Conn) -> Event {
+pub(super) fn closed(conn: Conn) -> Event {
     Event::TcpClosed { conn, reason: String::new() }
 }
 
-fn stale_of(effects: &[Effect]) -> Option<Stale> {
+pub(super) fn stale_of(effects: &[Effect]) -> Option<Stale> {
     effects.iter().find_map(|e| match e {
         Effect::Down { stale, .. } => stale.clone(),
         _ => None,
@@ -338,7 +338,7 @@ fn passive_and_active_can_be_changed_while_waiting() {
 #[test]
 fn messages_are_counted_and_refreshes_handed_on() {
     let mut s = established(&plain_open());
-    s.count_sent(3, 1);
+    s.count_sent(at(0.5), 3, 1);
     s.frame(at(1.0), OUT, &encode_route_refresh(Family::Ipv6, RefreshKind::Request));
     assert_eq!(words(&drain(&mut s)), "refresh");
     s.frame(at(1.0), OUT, &end_of_rib(Family::Ipv4));
@@ -353,6 +353,21 @@ fn messages_are_counted_and_refreshes_handed_on() {
     let mut s = established(&open);
     s.frame(at(1.0), OUT, &encode_route_refresh(Family::Ipv6, RefreshKind::Request));
     assert_eq!(words(&drain(&mut s)), "");
+}
+
+/// RFC 7313 §3.1.
+#[test]
+fn frames_of_a_refresh_count_only_where_both_know_them() {
+    let mut knows = plain_open();
+    knows.capabilities.push(Capability::EnhancedRouteRefresh);
+    for (open, expected) in [(knows, "refresh"), (plain_open(), "")] {
+        let mut s = established(&open);
+        for kind in [RefreshKind::Begin, RefreshKind::End] {
+            s.frame(at(1.0), OUT, &encode_route_refresh(Family::Ipv4, kind));
+            assert_eq!(words(&drain(&mut s)), expected, "{kind:?}");
+        }
+        assert_eq!(s.status().state, State::Established);
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{Effect, Event, Negotiated, PeerConfig, Session, State};
 
-fn negotiated(config: PeerConfig, open: &Open) -> Result<Negotiated, String> {
+/// What is agreed on, or why not.
+pub(super) fn negotiated(config: PeerConfig, open: &Open) -> Result<Negotiated, String> {
     let mut s = Session::new(config, local(65001, "10.0.0.1"), 1);
     s.handle(at(0.0), Event::Start);
     s.handle(at(0.0), Event::TcpConnected { conn: OUT });
@@ -46,6 +47,7 @@ fn ours_says_what_we_can() {
         Capability::RouteRefresh,
         Capability::EnhancedRouteRefresh,
         Capability::FourOctetAs(asn(4_200_000_000)),
+        Capability::ExtendedMessage,
         Capability::GracefulRestart(GracefulRestart {
             restarted: true,
             notification: true,

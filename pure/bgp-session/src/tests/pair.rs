@@ -25,9 +25,9 @@ struct Wire {
     busy_until: [Timestamp; 2],
 }
 
-struct Pair {
-    now: Timestamp,
-    sessions: [Session; 2],
+pub(super) struct Pair {
+    pub(super) now: Timestamp,
+    pub(super) sessions: [Session; 2],
     wires: Vec<Wire>,
     queue: BTreeMap<(Timestamp, u64), (usize, Travel)>,
     count: u64,
@@ -35,23 +35,24 @@ struct Pair {
     /// Whether a host answers; a dead one refuses connections.
     alive: [bool; 2],
     /// Nothing gets through, and nobody is told.
-    cut: bool,
-    downs: [Vec<(Timestamp, Option<Stale>)>; 2],
-    flushed: [Vec<(Timestamp, Family)>; 2],
+    pub(super) cut: bool,
+    pub(super) downs: [Vec<(Timestamp, Option<Stale>)>; 2],
+    pub(super) flushed: [Vec<(Timestamp, Family)>; 2],
+    pub(super) long_lived: [Vec<(Timestamp, Family, Timestamp)>; 2],
 }
 
 const SIDES: [u32; 2] = [65001, 65002];
 
-fn config(side: usize) -> PeerConfig {
+pub(super) fn config(side: usize) -> PeerConfig {
     peer(SIDES[1 - side])
 }
 
-fn local_of(side: usize) -> LocalConfig {
+pub(super) fn local_of(side: usize) -> LocalConfig {
     local(SIDES[side], ["10.0.0.1", "10.0.0.2"][side])
 }
 
 impl Pair {
-    fn new(seed: u64) -> Pair {
+    pub(super) fn new(seed: u64) -> Pair {
         let session = |side| Session::new(config(side), local_of(side), seed * 2 + side as u64);
         Pair {
             now: Timestamp::ZERO,
@@ -64,6 +65,7 @@ impl Pair {
             cut: false,
             downs: Default::default(),
             flushed: Default::default(),
+            long_lived: Default::default(),
         }
     }
 
@@ -86,7 +88,7 @@ impl Pair {
         self.queue.insert((due, self.count), (to, what));
     }
 
-    fn tell(&mut self, side: usize, event: Event) {
+    pub(super) fn tell(&mut self, side: usize, event: Event) {
         self.sessions[side].handle(self.now, event);
         self.effects(side);
     }
@@ -95,7 +97,7 @@ impl Pair {
         self.wires.iter().position(|w| w.ends[side] == Some(conn))
     }
 
-    fn effects(&mut self, side: usize) {
+    pub(super) fn effects(&mut self, side: usize) {
         while let Some(effect) = self.sessions[side].poll() {
             match effect {
                 Effect::Connect { conn } => {
@@ -113,6 +115,9 @@ impl Pair {
                 }
                 Effect::Down { stale, .. } => self.downs[side].push((self.now, stale)),
                 Effect::FlushStale(family) => self.flushed[side].push((self.now, family)),
+                Effect::LongLivedStale { family, until } => {
+                    self.long_lived[side].push((self.now, family, until));
+                }
                 Effect::Up(_) | Effect::Refresh { .. } | Effect::StateChanged(_) => {}
             }
         }
@@ -171,7 +176,7 @@ impl Pair {
         }
     }
 
-    fn run_until(&mut self, end: Timestamp) {
+    pub(super) fn run_until(&mut self, end: Timestamp) {
         loop {
             let travelling = self.queue.keys().next().map(|(due, _)| *due);
             let timers: Vec<_> =
@@ -194,7 +199,7 @@ impl Pair {
     }
 
     /// A side's process dies, its connections end, and nobody answers there.
-    fn crash(&mut self, side: usize, local: LocalConfig, seed: u64) {
+    pub(super) fn crash(&mut self, side: usize, local: LocalConfig, seed: u64) {
         for wire in 0..self.wires.len() {
             if self.wires[wire].ends[side].take().is_some() {
                 self.end(wire, 1 - side);
@@ -204,7 +209,7 @@ impl Pair {
         self.alive[side] = false;
     }
 
-    fn revive(&mut self, side: usize) {
+    pub(super) fn revive(&mut self, side: usize) {
         self.alive[side] = true;
         self.tell(side, Event::Start);
     }
@@ -214,7 +219,7 @@ impl Pair {
     }
 
     /// Both up, on the same connection.
-    fn check_up(&self, what: &str) {
+    pub(super) fn check_up(&self, what: &str) {
         assert_eq!(self.states(), [State::Established; 2], "{what}");
         let conn = |s: &Session| s.status().negotiated.as_ref().map(|n| n.conn);
         let wire = |side: usize| self.wire_of(side, conn(&self.sessions[side]).unwrap());

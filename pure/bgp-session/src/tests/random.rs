@@ -1,17 +1,24 @@
 //! Anything may happen in any order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bgp_packet::{Cease, KEEPALIVE, Notification, RefreshKind, encode_route_refresh, end_of_rib};
+use bgp_packet::{
+    AddPathMode, Capability, Cease, KEEPALIVE, LongLived, Notification, RefreshKind, Role,
+    encode_route_refresh, end_of_rib,
+};
 use inet::{Family, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{asn, peer, plain_open, session, their_open};
-use crate::link::Stage;
+use crate::link::{Queue, Stage};
 use crate::session::Mode;
+use crate::stale::Kept;
 use crate::timer::Timer;
-use crate::{Conn, Effect, Event, Session, State, Stop};
+use crate::{
+    AsnMatch, Conn, Effect, Event, LongLivedConfig, MaxPrefixesAction, Session, State, Stop,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -24,7 +31,12 @@ enum Step {
     Closed(Pick),
     Frame(Pick, Frame),
     Reset(Pick),
-    Reconfigure(u8),
+    Reconfigure(u16),
+    Written(Pick, usize),
+    BfdDown(bool),
+    BfdUp,
+    MaxPrefixes(Option<u32>),
+    AdminReset(bool),
     /// Time passes until the next timer is due, or by so many milliseconds.
     Tick,
     Pass(u64),
@@ -36,11 +48,12 @@ struct Pick(bool, u64);
 
 #[derive(Clone, Debug)]
 enum Frame {
-    Open { gr: bool, restarted: bool, higher: bool, bad_as: bool },
+    Open { gr: bool, restarted: bool, higher: bool, bad_as: bool, more: u8 },
     Keepalive,
     EndOfRib,
     Refresh,
     Notification(u8, u8),
+    HardReset(u8, u8),
     Bytes(Vec<u8>),
 }
 
@@ -49,15 +62,17 @@ fn pick() -> impl Strategy<Value = Pick> {
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    let open = (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
+    let open =
+        (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1), any::<u8>());
     prop_oneof![
-        6 => open.prop_map(|(gr, restarted, higher, bad_as)| {
-            Frame::Open { gr, restarted, higher, bad_as }
+        6 => open.prop_map(|(gr, restarted, higher, bad_as, more)| {
+            Frame::Open { gr, restarted, higher, bad_as, more }
         }),
         6 => Just(Frame::Keepalive),
         2 => Just(Frame::EndOfRib),
         1 => Just(Frame::Refresh),
         1 => (1..9u8, 0..11u8).prop_map(|(c, s)| Frame::Notification(c, s)),
+        1 => (1..9u8, 0..11u8).prop_map(|(c, s)| Frame::HardReset(c, s)),
         1 => vec(any::<u8>(), 0..40).prop_map(Frame::Bytes),
     ]
 }
@@ -72,7 +87,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => pick().prop_map(Step::Closed),
         20 => (pick(), frame()).prop_map(|(p, f)| Step::Frame(p, f)),
         1 => pick().prop_map(Step::Reset),
-        1 => any::<u8>().prop_map(Step::Reconfigure),
+        1 => any::<u16>().prop_map(Step::Reconfigure),
+        3 => (pick(), prop_oneof![Just(0usize), 1..9usize]).prop_map(|(p, n)| Step::Written(p, n)),
+        1 => any::<bool>().prop_map(Step::BfdDown),
+        1 => Just(Step::BfdUp),
+        1 => prop::option::of(0..500u32).prop_map(Step::MaxPrefixes),
+        1 => any::<bool>().prop_map(Step::AdminReset),
         5 => Just(Step::Tick),
         5 => (0..200_000u64).prop_map(Step::Pass),
     ]
@@ -80,11 +100,28 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn bytes(frame: &Frame) -> Vec<u8> {
     match frame {
-        Frame::Open { gr, restarted, higher, bad_as } => {
+        Frame::Open { gr, restarted, higher, bad_as, more } => {
             let mut open = if *gr { their_open() } else { plain_open() };
-            if let Some(bgp_packet::Capability::GracefulRestart(gr)) = open.capabilities.last_mut()
-            {
+            if let Some(Capability::GracefulRestart(gr)) = open.capabilities.last_mut() {
                 gr.restarted = *restarted;
+                gr.restart_time = if more & 1 != 0 { 0 } else { gr.restart_time };
+            }
+            if more & 2 != 0 {
+                let long_lived = |family, stale_time| LongLived {
+                    family,
+                    forwarding: more & 4 != 0,
+                    stale_time,
+                };
+                let all = vec![long_lived(Family::Ipv4, 600), long_lived(Family::Ipv6, 0)];
+                open.capabilities.push(Capability::LongLivedGracefulRestart(all));
+            }
+            if more & 8 != 0 {
+                open.capabilities.push(Capability::Role(Role::Customer));
+            }
+            if more & 16 != 0 {
+                let both = vec![(Family::Ipv4, AddPathMode::Both)];
+                open.capabilities.push(Capability::AddPath(both));
+                open.capabilities.push(Capability::ExtendedMessage);
             }
             if !higher {
                 open.router_id = "9.0.0.1".parse().unwrap();
@@ -99,6 +136,9 @@ fn bytes(frame: &Frame) -> Vec<u8> {
         Frame::EndOfRib => end_of_rib(Family::Ipv4),
         Frame::Refresh => encode_route_refresh(Family::Ipv4, RefreshKind::Begin),
         Frame::Notification(code, subcode) => Notification::new(*code, *subcode).encode(),
+        Frame::HardReset(code, subcode) => {
+            Notification::new(*code, *subcode).into_hard_reset().encode()
+        }
         Frame::Bytes(bytes) => bytes.clone(),
     }
 }
@@ -110,6 +150,8 @@ struct World {
     accepted: u64,
     dialled: u64,
     up: bool,
+    /// What the tables keep as stale.
+    kept: BTreeSet<Family>,
 }
 
 impl World {
@@ -163,7 +205,40 @@ impl World {
                     config.families.pop_last();
                 }
                 config.graceful_restart.enabled = which & 24 != 0;
-                s.reconfigure(self.now, config);
+                config.shutdown = (which & 0xE0 == 0xE0).then(String::new);
+                config.long_lived =
+                    (which & 256 != 0).then_some(LongLivedConfig { stale_time: 300 });
+                config.role = (which & 512 != 0).then_some(Role::Provider);
+                config.role_strict = which & 1024 != 0;
+                config.idle_hold.damp = which & 2048 != 0;
+                if which & 4096 != 0 {
+                    config.asn_match = AsnMatch::External;
+                }
+                config.send_hold_time = (which & 8192 != 0).then_some(30);
+                let planned = s.planned(&config).change();
+                assert_eq!(s.reconfigure(self.now, config.clone()), planned);
+                assert_eq!(s.reconfigure(self.now, config), crate::Change::Nothing);
+            }
+            Step::Written(pick, waiting) => {
+                let (conn, waiting) = (self.conn(*pick), *waiting);
+                s.handle(self.now, Event::Written { conn, waiting });
+            }
+            Step::BfdDown(control_plane_independent) => {
+                let control_plane_independent = *control_plane_independent;
+                s.handle(self.now, Event::BfdDown { control_plane_independent });
+            }
+            Step::BfdUp => s.handle(self.now, Event::BfdUp),
+            Step::MaxPrefixes(after) => {
+                let action = match after {
+                    Some(after) => MaxPrefixesAction::Restart { after: *after },
+                    None => MaxPrefixesAction::StayDown,
+                };
+                let family = Family::Ipv4;
+                s.handle(self.now, Event::MaxPrefixes { family, limit: 9, action });
+            }
+            Step::AdminReset(hard) => {
+                let communication = Some("again".to_owned());
+                s.handle(self.now, Event::AdminReset { hard: *hard, communication });
             }
             Step::Tick => {
                 if let Some((due, _)) = s.wake_at() {
@@ -187,15 +262,22 @@ impl World {
                     self.dialled = n;
                 }
                 Effect::Connect { conn: Conn::Incoming(_) } => panic!("dialled an incoming one"),
-                Effect::Up(_) => assert!(!std::mem::replace(&mut self.up, true), "up twice"),
-                Effect::Down { .. } => {
+                Effect::Up(negotiated) => {
+                    assert!(!std::mem::replace(&mut self.up, true), "up twice");
+                    assert_eq!(negotiated.stale, self.kept);
+                }
+                Effect::Down { stale, .. } => {
                     assert!(std::mem::replace(&mut self.up, false), "down twice");
+                    let stale = stale.map(|s| s.families).unwrap_or_default();
+                    assert!(self.kept.is_subset(&stale), "what is not kept on is flushed before");
+                    self.kept = stale;
+                }
+                Effect::FlushStale(family) => assert!(self.kept.remove(&family), "none are kept"),
+                Effect::LongLivedStale { family, until } => {
+                    assert!(self.kept.contains(&family) && until >= self.now);
                 }
                 Effect::Refresh { .. } => assert!(self.up),
-                Effect::Send { .. }
-                | Effect::Close { .. }
-                | Effect::FlushStale(_)
-                | Effect::StateChanged(_) => {}
+                Effect::Send { .. } | Effect::Close { .. } | Effect::StateChanged(_) => {}
             }
         }
     }
@@ -226,11 +308,24 @@ fn check(s: &Session, world: &World) {
             link.timers.next().is_none_or(|(due, _)| due + Duration::from_secs(240) > world.now)
         );
     }
+    for link in &s.links {
+        let watched = match &link.stage {
+            Stage::Established(n) => link.queue == Queue::Waiting && n.send_hold_time > 0,
+            Stage::Dialling | Stage::OpenSent | Stage::OpenConfirm { .. } => false,
+        };
+        assert_eq!(link.timers.get(Timer::SendHold).is_some(), watched, "{link:?}");
+    }
     let set = |timer| s.timers.get(timer).is_some();
-    assert!(!set(Timer::Hold) && !set(Timer::Keepalive));
-    assert_eq!(set(Timer::IdleHold), s.mode == Mode::Holding);
+    assert!(!set(Timer::Hold) && !set(Timer::Keepalive) && !set(Timer::SendHold));
+    assert_eq!(s.status.idle.is_some(), s.mode != Mode::Running);
     match s.mode {
-        Mode::Stopped | Mode::Holding => {
+        Mode::Holding | Mode::Damped => assert!(set(Timer::IdleHold)),
+        Mode::Blocked => {}
+        Mode::Stopped | Mode::Shutdown | Mode::Running => assert!(!set(Timer::IdleHold)),
+    }
+    assert!(s.mode != Mode::Shutdown || s.config.shutdown.is_some());
+    match s.mode {
+        Mode::Stopped | Mode::Shutdown | Mode::Blocked | Mode::Holding | Mode::Damped => {
             assert!(s.links.is_empty() && !set(Timer::ConnectRetry));
             assert_eq!(s.status.state, State::Idle);
         }
@@ -247,7 +342,11 @@ fn check(s: &Session, world: &World) {
             || s.stale.is_empty()
             || set(Timer::Restart)
             || set(Timer::StalePath)
+            || set(Timer::LongLived)
     );
+    assert!(s.stale.keys().eq(&world.kept));
+    let long = s.stale.values().any(|kept| matches!(kept, Kept::LongLived { .. }));
+    assert_eq!(set(Timer::LongLived), long);
     let a_waiter = |stage: &Stage| matches!(stage, Stage::OpenConfirm { confirmed: true, .. });
     if set(Timer::Collision) && s.links.iter().any(|l| a_waiter(&l.stage)) {
         assert!(s.links.len() > 1);

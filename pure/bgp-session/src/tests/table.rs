@@ -3,10 +3,11 @@
 use bgp_packet::{Cease, KEEPALIVE, Notification, RefreshKind, encode_route_refresh, end_of_rib};
 use inet::Family;
 
+use super::long_lived::long_lived_open;
 use super::{IN, OUT, at, drain, plain_open, session, words};
-use crate::{Conn, Event, Session, State, Stop};
+use crate::{Conn, Event, LongLivedConfig, MaxPrefixesAction, Session, State, Stop};
 
-const STATES: [&str; 8] = [
+const STATES: [&str; 12] = [
     "Stopped",
     "Holding",
     "Active",
@@ -15,9 +16,13 @@ const STATES: [&str; 8] = [
     "OpenConfirm",
     "Established",
     "Passive",
+    "Shutdown",
+    "Blocked",
+    "Damped",
+    "Away",
 ];
 
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 31] = [
     "Start",
     "Keep",
     "Cease",
@@ -38,6 +43,17 @@ const EVENTS: [&str; 20] = [
     "IdleHold",
     "Keepalive",
     "stray",
+    "BfdDown",
+    "BfdDown C",
+    "BfdUp",
+    "MaxPrefixes",
+    "soft reset",
+    "hard reset",
+    "shutdown",
+    "no shutdown",
+    "SendHold",
+    "Restart",
+    "LongLived",
 ];
 
 /// A session brought into a state, by the dialled connection where there is one.
@@ -56,6 +72,11 @@ fn bring(state: &str) -> Session {
         "OpenSent" => &["Start", "Connected"],
         "OpenConfirm" => &["Start", "Connected", "OPEN"],
         "Established" => &["Start", "Connected", "OPEN", "KEEPALIVE"],
+        "Shutdown" => &["shutdown", "Start"],
+        "Blocked" => &["Start", "Connected", "OPEN", "KEEPALIVE", "MaxPrefixes"],
+        "Damped" => &["Start", "brief"],
+        // Gone, and its routes are kept.
+        "Away" => &["long-lived", "Start", "Connected", "long OPEN", "KEEPALIVE", "Closed"],
         _ => unreachable!(),
     };
     for step in steps {
@@ -82,6 +103,29 @@ fn apply(s: &mut Session, event: &str) {
         "REFRESH" => frame(&encode_route_refresh(Family::Ipv4, RefreshKind::Request)),
         "garbage" => frame(&[0xAA; 30]),
         "stray" => drop(s.frame(now, Conn::Outgoing(99), &KEEPALIVE)),
+        "long OPEN" => frame(&long_lived_open(60, 600).encode()),
+        "BfdDown" => s.handle(now, Event::BfdDown { control_plane_independent: false }),
+        "BfdDown C" => s.handle(now, Event::BfdDown { control_plane_independent: true }),
+        "BfdUp" => s.handle(now, Event::BfdUp),
+        "MaxPrefixes" => {
+            let action = MaxPrefixesAction::Restart { after: 30 };
+            s.handle(now, Event::MaxPrefixes { family: Family::Ipv4, limit: 5, action });
+        }
+        "soft reset" => {
+            s.handle(now, Event::AdminReset { hard: false, communication: None });
+        }
+        "hard reset" => s.handle(now, Event::AdminReset { hard: true, communication: None }),
+        "shutdown" | "no shutdown" | "long-lived" => {
+            let mut config = s.config().clone();
+            match event {
+                "shutdown" => config.shutdown = Some("new fans".into()),
+                "no shutdown" => config.shutdown = None,
+                _ => config.long_lived = Some(LongLivedConfig { stale_time: 600 }),
+            }
+            s.reconfigure(now, config);
+        }
+        // Sessions that do not last.
+        "brief" => drop(super::send_hold::brief_sessions(s, now, 4)),
         "Start" => s.handle(now, Event::Start),
         "Keep" => s.handle(now, Event::Stop(Stop::Keep)),
         "Cease" => {
@@ -103,12 +147,33 @@ fn apply(s: &mut Session, event: &str) {
                 "Hold" => "hold time",
                 "IdleHold" => "idle hold",
                 "Keepalive" => "keepalive",
+                "SendHold" => "send hold time",
+                "Restart" => "restart time",
+                "LongLived" => "long-lived stale time",
                 _ => unreachable!("{timer}"),
             };
+            if timer == "SendHold" {
+                for conn in [OUT, IN] {
+                    s.handle(now, Event::Written { conn, waiting: 7 });
+                }
+            }
             // An OPEN is waited for while connect retries come and go.
             while let Some((due, what)) = s.wake_at() {
                 drain(s);
-                let passes = s.status().state >= State::OpenSent && wanted == "hold time";
+                let mut passes = s.status().state >= State::OpenSent && wanted == "hold time";
+                // A peer that reads nothing may well speak; one that is away is dialled in vain.
+                if wanted == "send hold time" && s.status().state == State::Established {
+                    drop(s.frame(due, OUT, &KEEPALIVE));
+                    passes = true;
+                }
+                match wanted {
+                    _ if s.helping().next().is_none() => {}
+                    "restart time" => passes |= what == "connect retry",
+                    "long-lived stale time" => {
+                        passes |= matches!(what, "connect retry" | "restart time");
+                    }
+                    _ => {}
+                }
                 if what == wanted || passes {
                     s.tick(due);
                 }
@@ -129,11 +194,17 @@ Holding + Start = Connect: dial
 Holding + Connected = Idle: close
 Holding + Accepted = Idle: close-in
 Holding + IdleHold = Connect: dial
+Holding + soft reset = Connect: dial
+Holding + hard reset = Connect: dial
 Active + Keep = Idle:
 Active + Cease = Idle:
 Active + Connected = Active: close
 Active + Accepted = OpenSent: OPEN
 Active + ConnectRetry = Connect: dial
+Active + BfdUp = Connect: dial
+Active + soft reset = Connect: dial
+Active + hard reset = Connect: dial
+Active + shutdown = Idle:
 Connect + Keep = Idle: close
 Connect + Cease = Idle: close
 Connect + Connected = OpenSent: OPEN
@@ -142,6 +213,9 @@ Connect + Failed = Active:
 Connect + Closed = Active:
 Connect + Reset = Idle: close
 Connect + ConnectRetry = Connect: close dial
+Connect + soft reset = Connect: close dial
+Connect + hard reset = Connect: close dial
+Connect + shutdown = Idle: close
 OpenSent + Keep = Idle: close
 OpenSent + Cease = Idle: 6/2 close
 OpenSent + Accepted = OpenSent: OPEN
@@ -156,6 +230,9 @@ OpenSent + REFRESH = Idle: 5/1 close
 OpenSent + garbage = Idle: 1/1 close
 OpenSent + bad AS = Idle: 2/2 close
 OpenSent + Hold = Active: 4/0 close
+OpenSent + soft reset = Connect: 6/4 close dial
+OpenSent + hard reset = Connect: 6/4 close dial
+OpenSent + shutdown = Idle: 6/2 close
 OpenConfirm + Keep = Idle: close
 OpenConfirm + Cease = Idle: 6/2 close
 OpenConfirm + Accepted = OpenConfirm: OPEN
@@ -170,6 +247,9 @@ OpenConfirm + REFRESH = Idle: 5/2 close
 OpenConfirm + garbage = Idle: 1/1 close
 OpenConfirm + bad AS = Idle: 5/2 close
 OpenConfirm + Hold = Active: 4/0 close
+OpenConfirm + soft reset = Connect: 6/4 close dial
+OpenConfirm + hard reset = Connect: 6/4 close dial
+OpenConfirm + shutdown = Idle: 6/2 close
 Established + Keep = Idle: close down
 Established + Cease = Idle: 6/2 close down
 Established + Accepted = Established: OPEN
@@ -183,10 +263,45 @@ Established + garbage = Idle: 1/1 close down
 Established + bad AS = Idle: 5/3 close down
 Established + Hold = Active: 4/0 close down
 Established + Keepalive = Established: KEEPALIVE
+Established + BfdDown = Active: 6/10 close down
+Established + BfdDown C = Active: 6/10 close down
+Established + MaxPrefixes = Idle: 6/1 close down
+Established + soft reset = Connect: 6/4 close down dial
+Established + hard reset = Connect: 6/4 close down dial
+Established + shutdown = Idle: 6/2 close down
+Established + SendHold = Idle: 8/0 close down
 Passive + Keep = Idle:
 Passive + Cease = Idle:
 Passive + Connected = Active: close
 Passive + Accepted = OpenSent: OPEN
+Passive + shutdown = Idle:
+Shutdown + Connected = Idle: close
+Shutdown + Accepted = Idle: close-in
+Shutdown + no shutdown = Connect: dial
+Blocked + Start = Connect: dial
+Blocked + Connected = Idle: close
+Blocked + Accepted = Idle: close-in
+Blocked + IdleHold = Connect: dial
+Blocked + soft reset = Connect: dial
+Blocked + hard reset = Connect: dial
+Damped + Start = Connect: dial
+Damped + Connected = Idle: close
+Damped + Accepted = Idle: close-in
+Damped + IdleHold = Connect: dial
+Damped + soft reset = Connect: dial
+Damped + hard reset = Connect: dial
+Away + Keep = Idle:
+Away + Cease = Idle: flush-ipv4 flush-ipv6
+Away + Connected = Active: close
+Away + Accepted = OpenSent: OPEN
+Away + ConnectRetry = Connect: dial
+Away + BfdDown C = Active: flush-ipv4 flush-ipv6
+Away + BfdUp = Connect: dial
+Away + soft reset = Connect: dial
+Away + hard reset = Connect: flush-ipv4 flush-ipv6 dial
+Away + shutdown = Idle: flush-ipv4 flush-ipv6
+Away + Restart = Connect: long-ipv4 long-ipv6
+Away + LongLived = Connect: flush-ipv4 flush-ipv6
 ";
 
 #[test]
