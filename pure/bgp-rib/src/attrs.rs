@@ -1,8 +1,16 @@
-use std::collections::BTreeSet;
+//! Attribute sets, each kept once as bytes; decoded when asked for.
 
-use bgp_packet::{AsPath, Attributes, BgpNextHop, Options, Origin, PeerKind, Segment, community};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
+
+use bgp_packet::{
+    Attributes, BgpNextHop, Options, Origin, PeerKind, RawAttributes, Verdict, community,
+    encode_attributes,
+};
+use bgp_policy::{KernelSource, Source};
 use inet::{Asn, RouterId};
 
+use crate::decision::Ineligible;
 use crate::hash::Keyed;
 use crate::hops::HopId;
 use crate::index::ShardedIndex;
@@ -12,50 +20,221 @@ use crate::pages::Slots;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AttrId(pub(crate) u32);
 
-/// LOCAL_PREF of a route that came without one (RFC 4271 §5.1.5 leaves it to us).
-pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
+/// What import has made of a received set: the set that is used, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Post(u32);
 
 /// What the decision process and the export rules ask of a set, worked out once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Facts {
     pub(crate) hop: HopId,
-    pub(crate) local_pref: u32,
-    pub(crate) path_len: u32,
+    local_pref: u32,
     pub(crate) med: u32,
-    /// The AS the path came from; 0 when it began in our own.
+    /// The first number of the path; 0 when it began in our own AS.
     pub(crate) neighbor_as: u32,
     /// ORIGINATOR_ID, which stands in for the router id (RFC 4456 §9); 0 without.
     pub(crate) originator: u32,
+    pub(crate) weight: u32,
+    pub(crate) path_hash: u32,
+    /// Bytes a second; below zero when not given.
+    bandwidth: f32,
+    pub(crate) path_len: u16,
     pub(crate) cluster_len: u16,
     pub(crate) origin: Origin,
-    pub(crate) as_loop: bool,
-    pub(crate) own_originator: bool,
-    pub(crate) no_export: bool,
-    pub(crate) no_advertise: bool,
+    /// How often our AS number is in the path.
+    pub(crate) own_as: u8,
+    flags: u8,
 }
+
+const LOCAL_PREF: u8 = 1;
+const OWN_ORIGINATOR: u8 = 2;
+const NO_EXPORT: u8 = 4;
+const NO_ADVERTISE: u8 = 8;
+const LONG_LIVED_STALE: u8 = 16;
+const ONLY_TO_CUSTOMER: u8 = 32;
 
 /// One interned set, shared by all paths that have it.
 #[derive(Debug)]
 pub(crate) struct AttrSet {
-    refs: u32,
     key: Box<[u8]>,
-    pub(crate) attributes: Attributes,
+    refs: u32,
+    /// Tells it from a set that had the same number before.
+    pub(crate) birth: u32,
+    /// What import made of it last, and in which context; 0: in none. Holds a reference, unless
+    /// it is the set itself.
+    imported: (u32, Post),
     pub(crate) facts: Facts,
-    /// Only to peers in one of these groups; to all when empty. Own routes only.
-    pub(crate) groups: BTreeSet<String>,
 }
 
 /// Attribute sets by the raw bytes they came in.
 #[derive(Debug, Default)]
 pub(crate) struct AttrTable {
     index: ShardedIndex,
-    sets: Slots<Box<AttrSet>>,
+    sets: Slots<AttrSet>,
+    births: u32,
+}
+
+/// What a freed set held.
+#[derive(Debug)]
+pub(crate) struct Freed {
+    pub(crate) hop: HopId,
+    pub(crate) imported: Option<AttrId>,
+}
+
+/// The key of a set: all that its decoding and its facts depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) internal: bool,
+    pub(crate) four_octet_as: bool,
+    pub(crate) maker: Maker,
+    /// Who had put an own route into the kernel, if anyone.
+    pub(crate) kernel: Option<KernelSource>,
+    /// Facts depend on our AS number and router id.
+    pub(crate) generation: u8,
+    pub(crate) next_hop: BgpNextHop,
+    pub(crate) weight: u32,
+    /// Names of groups, each behind its length in two octets. Own routes only.
+    pub(crate) groups: &'a [u8],
+    pub(crate) raw: &'a [u8],
+}
+
+/// Who has written a set's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// As received.
+    Peer,
+    /// Import has changed what was received.
+    Import,
+    /// Originated here.
+    Own,
+}
+
+impl Post {
+    /// No set has a number so high.
+    const OUT: u32 = u32::MAX - 16;
+
+    pub(crate) fn of(set: AttrId) -> Post {
+        Post(set.0)
+    }
+
+    pub(crate) fn out(why: Ineligible) -> Post {
+        Post(Post::OUT + why as u32)
+    }
+
+    pub(crate) fn set(self) -> Option<AttrId> {
+        if self.0 < Post::OUT { Some(AttrId(self.0)) } else { None }
+    }
+
+    /// Why there is no set.
+    pub(crate) fn why(self) -> Option<Ineligible> {
+        let all = [
+            Ineligible::Dead,
+            Ineligible::AsLoop,
+            Ineligible::OwnOriginator,
+            Ineligible::ClusterLoop,
+            Ineligible::RejectedByPolicy,
+            Ineligible::NoImportPolicy,
+            Ineligible::RouteLeak,
+            Ineligible::NotLongLived,
+            Ineligible::UnresolvedNextHop,
+            Ineligible::SelectionDeferred,
+        ];
+        all.get(self.0.checked_sub(Post::OUT)? as usize).copied()
+    }
+}
+
+impl Facts {
+    pub(crate) fn of(
+        keyed: Keyed,
+        attributes: &Attributes,
+        weight: u32,
+        hop: HopId,
+        asn: Asn,
+        router_id: RouterId,
+    ) -> Facts {
+        let a = attributes;
+        let has = |c| a.communities.contains(&c);
+        let originator = a.originator_id.map_or(0, u32::from);
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let numbers = || a.as_path.segments.iter().flat_map(|segment| segment.numbers());
+        let own_as = numbers().filter(|number| **number == asn.get()).count();
+        Facts {
+            hop,
+            local_pref: a.local_pref.unwrap_or(0),
+            med: a.med.unwrap_or(0),
+            neighbor_as: a.as_path.first().unwrap_or(0),
+            originator,
+            weight,
+            path_hash: keyed.numbers(numbers()) as u32,
+            bandwidth: community::link_bandwidth(&a.extended_communities).unwrap_or(-1.0),
+            path_len: u16::try_from(a.as_path.hops()).unwrap_or(u16::MAX),
+            cluster_len: u16::try_from(a.cluster_list.len()).unwrap_or(u16::MAX),
+            origin: a.origin,
+            own_as: u8::try_from(own_as).unwrap_or(u8::MAX),
+            flags: flag(a.local_pref.is_some(), LOCAL_PREF)
+                | flag(originator == router_id.get(), OWN_ORIGINATOR)
+                | flag(has(community::NO_EXPORT) || has(community::NO_EXPORT_SUBCONFED), NO_EXPORT)
+                | flag(has(community::NO_ADVERTISE), NO_ADVERTISE)
+                | flag(has(community::LLGR_STALE), LONG_LIVED_STALE)
+                | flag(a.only_to_customer.is_some(), ONLY_TO_CUSTOMER),
+        }
+    }
+
+    /// LOCAL_PREF, or what counts where there is none.
+    pub(crate) fn local_pref(&self, default: u32) -> u32 {
+        if self.flags & LOCAL_PREF != 0 { self.local_pref } else { default }
+    }
+
+    /// Bytes a second, where given.
+    pub(crate) fn bandwidth(&self) -> Option<f32> {
+        Some(self.bandwidth).filter(|bandwidth| *bandwidth >= 0.0)
+    }
+
+    pub(crate) fn own_originator(&self) -> bool {
+        self.flags & OWN_ORIGINATOR != 0
+    }
+
+    pub(crate) fn no_export(&self) -> bool {
+        self.flags & NO_EXPORT != 0
+    }
+
+    pub(crate) fn no_advertise(&self) -> bool {
+        self.flags & NO_ADVERTISE != 0
+    }
+
+    pub(crate) fn long_lived_stale(&self) -> bool {
+        self.flags & LONG_LIVED_STALE != 0
+    }
+
+    pub(crate) fn only_to_customer(&self) -> bool {
+        self.flags & ONLY_TO_CUSTOMER != 0
+    }
 }
 
 impl AttrSet {
     /// About as many bytes as the set takes in a message.
     pub(crate) fn raw_len(&self) -> usize {
         self.key.len() + 32
+    }
+
+    pub(crate) fn key(&self) -> Option<Key<'_>> {
+        Key::parse(&self.key)
+    }
+
+    /// The next hop as it came.
+    pub(crate) fn next_hop(&self) -> Option<BgpNextHop> {
+        self.key().map(|key| key.next_hop)
+    }
+
+    /// The set decoded. What cannot be decoded was never interned.
+    pub(crate) fn attributes(&self) -> Option<Attributes> {
+        self.key()?.decode()
+    }
+
+    /// What import made of the set in a context, if that was the last one asked.
+    pub(crate) fn imported(&self, context: u32) -> Option<Post> {
+        let (of, post) = self.imported;
+        if of == context && context != 0 { Some(post) } else { None }
     }
 }
 
@@ -70,19 +249,12 @@ impl AttrTable {
     }
 
     /// Adds a set under a key that is not there yet, with one reference.
-    pub(crate) fn insert(
-        &mut self,
-        keyed: Keyed,
-        key: &[u8],
-        attributes: Attributes,
-        facts: Facts,
-        groups: BTreeSet<String>,
-    ) -> AttrId {
-        let set = AttrSet { refs: 1, key: key.into(), attributes, facts, groups };
-        let at = self.sets.insert(Box::new(set));
-        let sets = &self.sets;
-        let rehash = |at| sets.get(at).map_or(0, |set| keyed.bytes(&set.key));
-        self.index.insert(keyed.bytes(key), at, rehash);
+    pub(crate) fn insert(&mut self, keyed: Keyed, key: &[u8], facts: Facts) -> AttrId {
+        self.births = self.births.wrapping_add(1);
+        let imported = (0, Post::out(Ineligible::Dead));
+        let set = AttrSet { key: key.into(), refs: 1, birth: self.births, imported, facts };
+        let at = self.sets.insert(set);
+        self.index.insert(keyed.bytes(key), at);
         AttrId(at)
     }
 
@@ -92,8 +264,8 @@ impl AttrTable {
         }
     }
 
-    /// Gives a reference back; the next hop to release when that was the last one.
-    pub(crate) fn release(&mut self, keyed: Keyed, id: AttrId) -> Option<HopId> {
+    /// Gives a reference back; what is to be released when that was the last one.
+    pub(crate) fn release(&mut self, keyed: Keyed, id: AttrId) -> Option<Freed> {
         let set = self.sets.get_mut(id.0)?;
         set.refs -= 1;
         if set.refs > 0 {
@@ -101,11 +273,24 @@ impl AttrTable {
         }
         let set = self.sets.remove(id.0)?;
         self.index.remove(keyed.bytes(&set.key), id.0);
-        Some(set.facts.hop)
+        let (context, post) = set.imported;
+        let imported = if context == 0 { None } else { post.set().filter(|post| *post != id) };
+        Some(Freed { hop: set.facts.hop, imported })
+    }
+
+    /// Remembers what import made of a set, with a reference to that unless it is the set
+    /// itself. Gives back the set it remembered before, to be released.
+    pub(crate) fn remember(&mut self, id: AttrId, context: u32, post: Post) -> Option<AttrId> {
+        if let Some(post) = post.set().filter(|post| *post != id) {
+            self.retain(post);
+        }
+        let set = self.sets.get_mut(id.0)?;
+        let (had, old) = std::mem::replace(&mut set.imported, (context, post));
+        if had == 0 { None } else { old.set().filter(|old| *old != id) }
     }
 
     pub(crate) fn get(&self, id: AttrId) -> Option<&AttrSet> {
-        self.sets.get(id.0).map(|set| &**set)
+        self.sets.get(id.0)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -113,87 +298,158 @@ impl AttrTable {
     }
 }
 
-/// The key of a set: all that its decoding and import depend on.
-pub(crate) fn key_of(
-    key: &mut Vec<u8>,
-    generation: u8,
-    options: &Options,
-    next_hop: &BgpNextHop,
-    raw: &[u8],
-) {
-    key.clear();
-    let internal = options.kind == PeerKind::Internal;
-    key.push(u8::from(internal) | u8::from(options.four_octet_as) << 1);
-    key.push(generation);
-    match next_hop.address {
-        std::net::IpAddr::V4(a) => {
-            key.push(4);
-            key.extend(a.octets());
-        }
-        std::net::IpAddr::V6(a) => {
-            key.push(6);
-            key.extend(a.octets());
+impl<'a> Key<'a> {
+    /// Of a set as received.
+    pub(crate) fn received(
+        generation: u8,
+        options: &Options,
+        next_hop: BgpNextHop,
+        raw: &'a [u8],
+    ) -> Key<'a> {
+        Key {
+            internal: options.kind == PeerKind::Internal,
+            four_octet_as: options.four_octet_as,
+            maker: Maker::Peer,
+            kernel: None,
+            generation,
+            next_hop,
+            weight: 0,
+            groups: &[],
+            raw,
         }
     }
-    key.push(u8::from(next_hop.link_local.is_some()));
-    key.extend(next_hop.link_local.map(|a| a.octets()).unwrap_or_default());
-    key.extend(raw);
+
+    pub(crate) fn write(&self, to: &mut Vec<u8>) {
+        to.clear();
+        let maker = match self.maker {
+            Maker::Peer => 0,
+            Maker::Import => 1,
+            Maker::Own => 2,
+        };
+        let kernel = match self.kernel {
+            None => 0,
+            Some(KernelSource::Connected) => 1,
+            Some(KernelSource::Static) => 2,
+            Some(KernelSource::Other) => 3,
+        };
+        let v6 = self.next_hop.address.is_ipv6();
+        let link_local = self.next_hop.link_local;
+        to.push(
+            u8::from(self.internal)
+                | u8::from(self.four_octet_as) << 1
+                | maker << 2
+                | u8::from(v6) << 4
+                | u8::from(link_local.is_some()) << 5
+                | kernel << 6,
+        );
+        to.push(self.generation);
+        match self.next_hop.address {
+            IpAddr::V4(a) => to.extend(a.octets()),
+            IpAddr::V6(a) => to.extend(a.octets()),
+        }
+        to.extend(link_local.iter().flat_map(|a| a.octets()));
+        if self.maker != Maker::Peer {
+            to.extend(self.weight.to_be_bytes());
+            to.extend((self.groups.len() as u32).to_be_bytes());
+            to.extend(self.groups);
+        }
+        to.extend(self.raw);
+    }
+
+    fn parse(bytes: &'a [u8]) -> Option<Key<'a>> {
+        let (&[flags, generation], rest) = bytes.split_first_chunk::<2>()?;
+        let maker = match flags >> 2 & 3 {
+            0 => Maker::Peer,
+            1 => Maker::Import,
+            _ => Maker::Own,
+        };
+        let (address, rest) = if flags & 16 == 0 {
+            let (octets, rest) = rest.split_first_chunk::<4>()?;
+            (IpAddr::from(*octets), rest)
+        } else {
+            let (octets, rest) = rest.split_first_chunk::<16>()?;
+            (IpAddr::from(*octets), rest)
+        };
+        let (link_local, rest) = if flags & 32 == 0 {
+            (None, rest)
+        } else {
+            let (octets, rest) = rest.split_first_chunk::<16>()?;
+            (Some(Ipv6Addr::from(*octets)), rest)
+        };
+        let (weight, groups, raw) = if maker == Maker::Peer {
+            (0, &[][..], rest)
+        } else {
+            let (weight, rest) = rest.split_first_chunk::<4>()?;
+            let (len, rest) = rest.split_first_chunk::<4>()?;
+            let (groups, raw) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+            (u32::from_be_bytes(*weight), groups, raw)
+        };
+        Some(Key {
+            internal: flags & 1 != 0,
+            four_octet_as: flags & 2 != 0,
+            maker,
+            kernel: match flags >> 6 {
+                0 => None,
+                1 => Some(KernelSource::Connected),
+                2 => Some(KernelSource::Static),
+                _ => Some(KernelSource::Other),
+            },
+            generation,
+            next_hop: BgpNextHop { address, link_local },
+            weight,
+            groups,
+            raw,
+        })
+    }
+
+    fn decode(&self) -> Option<Attributes> {
+        let kind = if self.internal { PeerKind::Internal } else { PeerKind::External };
+        let options = Options { four_octet_as: self.four_octet_as, ..Options::new(kind) };
+        let raw = RawAttributes { bytes: Cow::Borrowed(self.raw) };
+        match raw.decode(&options, self.next_hop) {
+            Verdict::Accept(mut attributes, _) => {
+                if self.maker == Maker::Peer {
+                    received(&mut attributes, kind);
+                }
+                Some(attributes)
+            }
+            Verdict::TreatAsWithdraw(_) | Verdict::Reset(_) => None,
+        }
+    }
+
+    /// Where an own route is from, for policies.
+    pub(crate) fn source(&self) -> Source {
+        self.kernel.map_or(Source::Local, Source::Kernel)
+    }
+
+    /// The names of groups.
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.groups;
+        std::iter::from_fn(move || {
+            let (len, after) = rest.split_first_chunk::<2>()?;
+            let (name, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+            rest = after;
+            Some(name)
+        })
+    }
 }
 
-/// What import makes of a decoded set. Changes the set where a rule says so.
-pub(crate) fn import(
-    attributes: &mut Attributes,
-    kind: PeerKind,
-    hop: HopId,
-    asn: Asn,
-    router_id: RouterId,
-) -> Facts {
-    let has = |attributes: &Attributes, c| attributes.communities.contains(&c);
+/// What holds for all that comes from another AS, whatever the policy.
+pub(crate) fn received(attributes: &mut Attributes, kind: PeerKind) {
     if kind == PeerKind::External {
         // RFC 4271 §5.1.5: LOCAL_PREF of another AS means nothing here.
         attributes.local_pref = None;
         // RFC 8326 §4: a route about to go is the last choice.
-        if has(attributes, community::GRACEFUL_SHUTDOWN) {
+        if attributes.communities.contains(&community::GRACEFUL_SHUTDOWN) {
             attributes.local_pref = Some(0);
         }
     }
-    let originator = attributes.originator_id.map_or(0, u32::from);
-    Facts {
-        hop,
-        local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
-        path_len: path_len(&attributes.as_path),
-        med: attributes.med.unwrap_or(0),
-        neighbor_as: neighbor_as(&attributes.as_path),
-        originator,
-        cluster_len: u16::try_from(attributes.cluster_list.len()).unwrap_or(u16::MAX),
-        origin: attributes.origin,
-        as_loop: contains(&attributes.as_path, asn),
-        own_originator: originator == router_id.get(),
-        no_export: has(attributes, community::NO_EXPORT)
-            || has(attributes, community::NO_EXPORT_SUBCONFED),
-        no_advertise: has(attributes, community::NO_ADVERTISE),
-    }
 }
 
-/// AS_PATH length; a set counts as one (RFC 4271 §9.1.2.2 a).
-fn path_len(path: &AsPath) -> u32 {
-    let len = |segment: &Segment| match segment {
-        Segment::Sequence(numbers) => u32::try_from(numbers.len()).unwrap_or(u32::MAX),
-        Segment::Set(_) => 1,
-    };
-    path.segments.iter().map(len).fold(0, u32::saturating_add)
-}
-
-/// The neighboring AS (RFC 4271 §9.1.2.2 c): first of the leading sequence; 0 is our own.
-fn neighbor_as(path: &AsPath) -> u32 {
-    match path.segments.first() {
-        Some(Segment::Sequence(numbers)) => numbers.first().copied().unwrap_or(0),
-        Some(Segment::Set(_)) | None => 0,
-    }
-}
-
-fn contains(path: &AsPath, asn: Asn) -> bool {
-    path.segments.iter().any(|segment| match segment {
-        Segment::Sequence(numbers) | Segment::Set(numbers) => numbers.contains(&asn.get()),
-    })
+/// The bytes of a set made here, and whether they are in the form for inside an AS: so is what
+/// has a LOCAL_PREF, which must not be missing there.
+pub(crate) fn encode(attributes: &Attributes) -> (bool, Vec<u8>) {
+    let internal = attributes.local_pref.is_some();
+    let kind = if internal { PeerKind::Internal } else { PeerKind::External };
+    (internal, encode_attributes(attributes, &Options::new(kind)))
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::rules::Multipath;
+
 /// Most paths that are used at once.
 pub const MAX_PATHS: usize = 64;
 
@@ -12,6 +14,9 @@ pub(crate) struct Candidate {
     /// Why the path may not be used at all.
     pub(crate) ineligible: Option<Ineligible>,
     pub(crate) local: bool,
+    /// Kept over a long restart (RFC 9494).
+    pub(crate) long_lived_stale: bool,
+    pub(crate) weight: u32,
     pub(crate) local_pref: u32,
     pub(crate) path_len: u32,
     pub(crate) origin: u8,
@@ -20,21 +25,35 @@ pub(crate) struct Candidate {
     pub(crate) external: bool,
     /// Distance to the next hop.
     pub(crate) metric: u32,
+    /// Equal for equal AS paths.
+    pub(crate) path_hash: u32,
     /// ORIGINATOR_ID, else the peer's BGP Identifier.
     pub(crate) router_id: u32,
     pub(crate) cluster_len: u16,
     pub(crate) address: IpAddr,
+    /// Of several paths of a peer (RFC 7911).
+    pub(crate) path_id: u32,
 }
 
 /// Why a path takes no part in the decision (RFC 4271 §9.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ineligible {
     /// The session it came over is gone, and the path with it.
     Dead,
-    /// Our own AS is in the AS_PATH.
+    /// Our own AS is in the AS_PATH, more often than is allowed.
     AsLoop,
     /// We are the ORIGINATOR_ID (RFC 4456 §8).
     OwnOriginator,
+    /// Our cluster is in the CLUSTER_LIST (RFC 4456 §8).
+    ClusterLoop,
+    /// The import policy rejects it.
+    RejectedByPolicy,
+    /// An eBGP peer without an import policy (RFC 8212 §2).
+    NoImportPolicy,
+    /// It came from a customer or peer and was not for us (RFC 9234 §5).
+    RouteLeak,
+    /// It must not be kept over a long restart (NO_LLGR, RFC 9494 §4.2).
+    NotLongLived,
     /// The next hop does not resolve.
     UnresolvedNextHop,
     /// We have restarted and do not choose yet (RFC 4724 §4.1).
@@ -50,6 +69,10 @@ pub enum Step {
     Equal,
     /// Originated here.
     Local,
+    /// Not kept over a long restart (RFC 9494 §4.3).
+    LongLivedStale,
+    /// Highest weight, given by import policy.
+    Weight,
     /// Highest LOCAL_PREF.
     LocalPref,
     /// Shortest AS_PATH (RFC 4271 §9.1.2.2 a).
@@ -62,26 +85,46 @@ pub enum Step {
     ExternalOverInternal,
     /// Nearest next hop (e).
     NextHopMetric,
+    /// As good as the best, but of another AS path, which counts without `relax_as_path`.
+    AsPath,
     /// Lowest BGP Identifier or ORIGINATOR_ID (f; RFC 4456 §9).
     RouterId,
     /// Shortest CLUSTER_LIST (RFC 4456 §9).
     ClusterListLength,
     /// Lowest peer address (g).
     PeerAddress,
+    /// Lowest path id, of several paths of one peer.
+    PathId,
 }
 
-/// Chooses. Afterwards `chosen` holds the indexes of the paths that are used, best first:
-/// several with `multi_path`, else one; none when no path is eligible. `lost` is told of each
-/// eligible path that is not used, and at which step it went out.
+/// What each step but MED compares: the least stays.
+type Key = fn(&Candidate) -> u32;
+const BEFORE_MED: [(Step, Key); 6] = [
+    (Step::Local, |c| u32::from(!c.local)),
+    (Step::LongLivedStale, |c| u32::from(c.long_lived_stale)),
+    (Step::Weight, |c| u32::MAX - c.weight),
+    (Step::LocalPref, |c| u32::MAX - c.local_pref),
+    (Step::AsPathLength, |c| c.path_len),
+    (Step::Origin, |c| u32::from(c.origin)),
+];
+const AFTER_MED: [(Step, Key); 2] =
+    [(Step::ExternalOverInternal, |c| u32::from(!c.external)), (Step::NextHopMetric, |c| c.metric)];
+
+/// Chooses. Afterwards `chosen` holds the indexes of the paths that are used, best first: as many
+/// as `multipath` allows; none when no path is eligible. `lost` is told of each eligible path that
+/// is not used, and at which step it went out; in the order of the steps.
 pub(crate) fn decide(
     candidates: &[Candidate],
-    multi_path: bool,
+    multipath: &Multipath,
     chosen: &mut Vec<usize>,
     mut lost: impl FnMut(usize, Step),
 ) {
     chosen.clear();
     chosen.extend((0..candidates.len()).filter(|i| candidates[*i].ineligible.is_none()));
     let mut keep = |chosen: &mut Vec<usize>, step, key: &dyn Fn(&Candidate) -> u32| {
+        if chosen.len() < 2 {
+            return;
+        }
         let Some(least) = chosen.iter().map(|i| key(&candidates[*i])).min() else { return };
         chosen.retain(|i| {
             let stays = key(&candidates[*i]) == least;
@@ -91,42 +134,78 @@ pub(crate) fn decide(
             stays
         });
     };
-    keep(chosen, Step::Local, &|c| u32::from(!c.local));
-    keep(chosen, Step::LocalPref, &|c| u32::MAX - c.local_pref);
-    keep(chosen, Step::AsPathLength, &|c| c.path_len);
-    keep(chosen, Step::Origin, &|c| u32::from(c.origin));
-    // RFC 4271 §9.1.2.2 c: MEDs compare within one neighboring AS only. The least of each AS is
-    // taken over all that are left, so the order in which paths came plays no part.
-    let mut least: Vec<(u32, u32)> =
-        chosen.iter().map(|i| (candidates[*i].neighbor_as, candidates[*i].med)).collect();
-    least.sort_unstable();
-    least.dedup_by_key(|(neighbor_as, _)| *neighbor_as);
-    keep(chosen, Step::Med, &|c| {
-        let found = least.binary_search_by_key(&c.neighbor_as, |(neighbor_as, _)| *neighbor_as);
-        u32::from(found.is_ok_and(|at| least[at].1 < c.med))
-    });
-    keep(chosen, Step::ExternalOverInternal, &|c| u32::from(!c.external));
-    keep(chosen, Step::NextHopMetric, &|c| c.metric);
+    for (step, key) in BEFORE_MED {
+        keep(chosen, step, &key);
+    }
+    if chosen.len() > 1 {
+        // RFC 4271 §9.1.2.2 c: MEDs compare within one neighboring AS only. The least of each AS
+        // is taken over all that are left, so the order in which paths came plays no part.
+        let mut least: Vec<(u32, u32)> =
+            chosen.iter().map(|i| (candidates[*i].neighbor_as, candidates[*i].med)).collect();
+        least.sort_unstable();
+        least.dedup_by_key(|(neighbor_as, _)| *neighbor_as);
+        keep(chosen, Step::Med, &|c| {
+            let found = least.binary_search_by_key(&c.neighbor_as, |(neighbor_as, _)| *neighbor_as);
+            u32::from(found.is_ok_and(|at| least[at].1 < c.med))
+        });
+    }
+    for (step, key) in AFTER_MED {
+        keep(chosen, step, &key);
+    }
     let tie = |i: &usize| {
         let c = &candidates[*i];
-        (c.router_id, c.cluster_len, c.address)
+        (c.router_id, c.cluster_len, c.address, c.path_id)
     };
     chosen.sort_by_key(tie);
-    let used = if multi_path { MAX_PATHS } else { 1 };
-    if let Some(best) = chosen.first().map(tie) {
-        for other in chosen.iter().skip(used) {
-            let (router_id, cluster_len, _) = tie(other);
-            lost(
-                *other,
-                match () {
-                    () if router_id != best.0 => Step::RouterId,
-                    () if cluster_len != best.1 => Step::ClusterListLength,
-                    () => Step::PeerAddress,
-                },
-            );
-        }
+    let Some(first) = chosen.first().copied() else { return };
+    let (best, best_tie) = (&candidates[first], tie(&first));
+    let many = if best.external { multipath.ebgp } else { multipath.ibgp };
+    let many = usize::from(many.max(1)).min(MAX_PATHS);
+    if many > 1 && !multipath.relax_as_path {
+        keep(chosen, Step::AsPath, &|c| u32::from(c.path_hash != best.path_hash));
     }
-    chosen.truncate(used);
+    for other in chosen.iter().skip(many) {
+        let (router_id, cluster_len, address, _) = tie(other);
+        lost(
+            *other,
+            match () {
+                () if router_id != best_tie.0 => Step::RouterId,
+                () if cluster_len != best_tie.1 => Step::ClusterListLength,
+                () if address != best_tie.2 => Step::PeerAddress,
+                () => Step::PathId,
+            },
+        );
+    }
+    chosen.truncate(many);
+}
+
+impl Step {
+    /// What the step compares, as people read it; none where it compares nothing.
+    pub(crate) fn value(self, c: &Candidate) -> Option<String> {
+        Some(match self {
+            Step::OnlyPath | Step::Equal => return None,
+            Step::Local => if c.local { "yes" } else { "no" }.to_owned(),
+            Step::LongLivedStale => if c.long_lived_stale { "yes" } else { "no" }.to_owned(),
+            Step::Weight => c.weight.to_string(),
+            Step::LocalPref => c.local_pref.to_string(),
+            Step::AsPathLength => c.path_len.to_string(),
+            Step::Origin => ["igp", "egp", "incomplete"]
+                .get(usize::from(c.origin))
+                .copied()
+                .unwrap_or("incomplete")
+                .to_owned(),
+            Step::Med => format!("{} of AS {}", c.med, c.neighbor_as),
+            Step::ExternalOverInternal => {
+                if c.external { "external" } else { "internal" }.to_owned()
+            }
+            Step::NextHopMetric => c.metric.to_string(),
+            Step::AsPath => format!("{:08x}", c.path_hash),
+            Step::RouterId => std::net::Ipv4Addr::from(c.router_id).to_string(),
+            Step::ClusterListLength => c.cluster_len.to_string(),
+            Step::PeerAddress => c.address.to_string(),
+            Step::PathId => c.path_id.to_string(),
+        })
+    }
 }
 
 impl fmt::Display for Step {
@@ -135,15 +214,19 @@ impl fmt::Display for Step {
             Step::OnlyPath => "only-path",
             Step::Equal => "equal-paths",
             Step::Local => "local",
+            Step::LongLivedStale => "long-lived-stale",
+            Step::Weight => "weight",
             Step::LocalPref => "local-pref",
             Step::AsPathLength => "as-path-length",
             Step::Origin => "origin",
             Step::Med => "med",
             Step::ExternalOverInternal => "external-over-internal",
             Step::NextHopMetric => "next-hop-metric",
+            Step::AsPath => "as-path",
             Step::RouterId => "router-id",
             Step::ClusterListLength => "cluster-list-length",
             Step::PeerAddress => "peer-address",
+            Step::PathId => "path-id",
         })
     }
 }
@@ -154,6 +237,11 @@ impl fmt::Display for Ineligible {
             Ineligible::Dead => "session-gone",
             Ineligible::AsLoop => "as-loop",
             Ineligible::OwnOriginator => "own-originator",
+            Ineligible::ClusterLoop => "cluster-loop",
+            Ineligible::RejectedByPolicy => "rejected-by-policy",
+            Ineligible::NoImportPolicy => "no-import-policy",
+            Ineligible::RouteLeak => "route-leak",
+            Ineligible::NotLongLived => "not-long-lived",
             Ineligible::UnresolvedNextHop => "unresolved-next-hop",
             Ineligible::SelectionDeferred => "selection-deferred",
         })

@@ -3,17 +3,20 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use bgp_packet::{BgpNextHop, PeerKind};
+use bgp_packet::{BgpNextHop, PathId, PeerKind};
+use bgp_policy::Policy;
 use inet::{Family, Prefix};
 
-use crate::attrs::{AttrId, AttrTable, Facts};
-use crate::decision::{Candidate, Ineligible, decide};
-use crate::group::{Group, NOBODY};
+use crate::attrs::{AttrSet, AttrTable, Facts, Post};
+use crate::decision::{Candidate, Ineligible, MAX_PATHS, decide};
+use crate::export::GroupKey;
+use crate::group::{Group, NOBODY, TRIM};
 use crate::hash::Keyed;
 use crate::hops::{HopId, Hops};
 use crate::peer::{Life, Peer, PeerId, at};
 use crate::rib::Settings;
-use crate::table::{Entry, Path, Table};
+use crate::rules::{AddPathSend, Multipath};
+use crate::table::{Path, Table};
 
 /// The paths by which a prefix is reached from now on, best first; none: not by BGP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,9 @@ pub struct BestPath {
     pub kind: PeerKind,
     /// MULTI_EXIT_DISC, 0 without.
     pub med: u32,
+    /// Its part of the traffic beside the others', 1 to 256; 1 for all where nothing else is
+    /// asked for or not every path has a link bandwidth.
+    pub weight: u32,
 }
 
 /// What the decision rests on besides the table.
@@ -62,12 +68,30 @@ pub(crate) struct Wanted {
     pub(crate) export: bool,
     /// Prefixes with a path over one of these are decided anew.
     pub(crate) hops: BTreeSet<HopId>,
+    /// Paths from these peers go through import anew.
+    pub(crate) import: BTreeSet<PeerId>,
+    /// The FIB is told of each prefix again.
+    pub(crate) fib: bool,
 }
 
+impl Wanted {
+    /// Everything is decided and compared anew.
+    pub(crate) fn everything(&mut self) {
+        (self.any, self.all, self.export) = (true, true, true);
+    }
+
+    /// Paths from a peer go through import anew.
+    pub(crate) fn import_of(&mut self, peer: PeerId) {
+        self.any = true;
+        self.import.insert(peer);
+    }
+}
+
+/// A walk under way.
 #[derive(Debug)]
-struct Pass {
-    at: u32,
-    todo: Wanted,
+pub(crate) struct Pass {
+    pub(crate) at: u32,
+    pub(crate) todo: Wanted,
 }
 
 #[derive(Debug)]
@@ -76,55 +100,81 @@ pub(crate) struct FamilyRib {
     pub(crate) table: Table,
     pub(crate) groups: Vec<Option<Group>>,
     /// Groups without members, whose entries are still to be looked at.
-    retired: Vec<Group>,
+    pub(crate) retired: Vec<Group>,
+    /// Groups may have more to forget than was done at once.
+    pub(crate) untrimmed: bool,
     fib: VecDeque<u32>,
-    pass: Option<Pass>,
+    pub(crate) pass: Option<Pass>,
     pub(crate) wanted: Wanted,
     pub(crate) paths: usize,
+    /// How many groups have path ids.
+    path_groups: usize,
     chosen: Vec<usize>,
-    before: Vec<(AttrId, PeerId)>,
+    before: Vec<(Post, PeerId)>,
+    all_before: Vec<(u16, Post)>,
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
     pub(crate) fn life(&self, family: Family, path: &Path) -> Life {
         let peer = self.peers.get(usize::from(path.peer.0));
         peer.map_or(Life::Dead, |peer| peer.ins[at(family)].life(path))
     }
 
-    fn facts(&self, path: &Path) -> Option<&Facts> {
-        self.attrs.get(path.attr).map(|set| &set.facts)
+    /// The set of a path as import has left it.
+    pub(crate) fn set(&self, path: &Path) -> Option<&'a AttrSet> {
+        self.attrs.get(path.post.set()?)
     }
 
-    pub(crate) fn eligible(&self, family: Family, path: &Path) -> Result<(), Ineligible> {
-        let Some(facts) = self.facts(path) else { return Err(Ineligible::Dead) };
+    pub(crate) fn facts(&self, path: &Path) -> Option<&'a Facts> {
+        self.set(path).map(|set| &set.facts)
+    }
+
+    pub(crate) fn eligible(&self, family: Family, path: &Path) -> Result<&'a Facts, Ineligible> {
+        if self.life(family, path) == Life::Dead {
+            return Err(Ineligible::Dead);
+        }
+        let Some(facts) = self.facts(path) else {
+            return Err(path.post.why().unwrap_or(Ineligible::Dead));
+        };
         match () {
-            () if self.life(family, path) == Life::Dead => Err(Ineligible::Dead),
-            () if facts.as_loop => Err(Ineligible::AsLoop),
-            () if facts.own_originator => Err(Ineligible::OwnOriginator),
             () if self.hops.metric(facts.hop).is_none() => Err(Ineligible::UnresolvedNextHop),
             () if self.deferred => Err(Ineligible::SelectionDeferred),
-            () => Ok(()),
+            () => Ok(facts),
         }
     }
 
     pub(crate) fn candidate(&self, family: Family, path: &Path) -> Option<Candidate> {
-        let facts = self.facts(path)?;
         let peer = self.peers.get(usize::from(path.peer.0))?;
+        let ineligible = self.eligible(family, path).err();
+        // A path that import refused is compared with nothing; what it came with is shown.
+        let facts = self.facts(path).or_else(|| Some(&self.attrs.get(path.attr)?.facts))?;
         let id = if facts.originator == 0 { peer.router_id } else { facts.originator };
         Some(Candidate {
-            ineligible: self.eligible(family, path).err(),
+            ineligible,
             local: path.peer == PeerId::LOCAL,
-            local_pref: facts.local_pref,
-            path_len: facts.path_len,
+            long_lived_stale: facts.long_lived_stale(),
+            weight: facts.weight,
+            local_pref: facts.local_pref(self.settings.default_local_pref),
+            path_len: u32::from(facts.path_len),
             origin: facts.origin as u8,
             med: facts.med,
-            neighbor_as: facts.neighbor_as,
+            neighbor_as: self.neighbor_as(path),
             external: peer.kind == PeerKind::External,
             metric: self.hops.metric(facts.hop).unwrap_or(u32::MAX),
+            path_hash: facts.path_hash,
             router_id: id,
             cluster_len: facts.cluster_len,
             address: peer.address,
+            path_id: path.id,
         })
+    }
+}
+
+impl World<'_> {
+    /// The AS that the path was received from, whatever import has put before it: MEDs are
+    /// comparable by that (RFC 4271 §9.1.2.2 c).
+    fn neighbor_as(&self, path: &Path) -> u32 {
+        self.attrs.get(path.attr).map_or(0, |set| set.facts.neighbor_as)
     }
 }
 
@@ -132,15 +182,18 @@ impl FamilyRib {
     pub(crate) fn new(family: Family) -> FamilyRib {
         FamilyRib {
             family,
-            table: Table::default(),
+            table: Table::new(family),
             groups: Vec::new(),
             retired: Vec::new(),
+            untrimmed: false,
             fib: VecDeque::new(),
             pass: None,
             wanted: Wanted::default(),
             paths: 0,
+            path_groups: 0,
             chosen: Vec::new(),
             before: Vec::new(),
+            all_before: Vec::new(),
         }
     }
 
@@ -150,143 +203,195 @@ impl FamilyRib {
         world: &World,
         idx: u32,
         force_export: bool,
-        change: impl FnOnce(&mut Entry) -> T,
+        change: impl FnOnce(&mut Table) -> T,
     ) -> Option<T> {
-        let entry = self.table.get_mut(idx)?;
+        if !self.table.exists(idx) {
+            return None;
+        }
         self.before.clear();
-        let used = usize::from(entry.used);
-        self.before.extend(entry.paths().iter().take(used).map(|p| (p.attr, p.peer)));
-        let result = change(entry);
-        choose(entry, world, self.family, &mut self.chosen);
-        let used = usize::from(entry.used);
-        let after = || entry.paths().iter().take(used).map(|p| (p.attr, p.peer));
+        self.before.extend(self.table.used(idx).iter().map(|path| (path.post, path.peer)));
+        self.all_before.clear();
+        if self.path_groups > 0 {
+            let all = self.table.paths(idx).iter();
+            self.all_before.extend(all.map(|path| (path.local, path.post)));
+        }
+        let result = change(&mut self.table);
+        choose(&mut self.table, idx, world, &mut self.chosen);
+        let after = || self.table.used(idx).iter().map(|path| (path.post, path.peer));
         let best_changed = self.before.first().copied() != after().next();
-        if !after().eq(self.before.iter().copied()) && !entry.fib_queued {
-            entry.fib_queued = true;
+        if !after().eq(self.before.iter().copied()) && !self.table.queue_fib(idx, true) {
             self.fib.push_back(idx);
         }
-        if best_changed || force_export {
-            self.export(world, idx, best_changed);
+        if best_changed || force_export || self.path_groups > 0 {
+            self.export(world, idx, best_changed, force_export);
         }
         self.free_if_unused(world.keyed, idx);
         Some(result)
     }
 
-    /// Lets each group know of the best path of an entry.
-    fn export(&mut self, world: &World, idx: u32, best_changed: bool) {
-        let best = self.table.get(idx).and_then(Entry::best);
+    /// Lets each group know of the best path of an entry, or of all that it is told of. With
+    /// `again` what is known of their peers may be something else now.
+    fn export(&mut self, world: &World, idx: u32, best_changed: bool, again: bool) {
+        let Some(prefix) = self.table.prefix(idx) else { return };
+        let best = self.table.best(idx);
         for group in self.groups.iter_mut().flatten() {
-            let now = source_for(world, group, best);
+            // The same path may go out with other attributes.
+            let asks = |policy: &Policy| policy.needs().learned_from;
+            let else_told = again && group.key.policy().is_some_and(asks);
+            if !group.has_paths() {
+                let now = source_for(world, group, &prefix, best);
+                if world.unsent {
+                    group.preset(idx, now);
+                } else if best_changed || else_told || group.out(idx).now != now {
+                    group.change(idx, now);
+                }
+                continue;
+            }
+            let told = told(world, &self.table, idx, &prefix, group);
+            let fresh = |path: &Path| !self.all_before.contains(&(path.local, path.post));
+            let any_fresh = told.iter().any(fresh);
+            // Somebody new in the group may hold a path that this group was never told of.
+            let stays = |id: u16| self.table.paths(idx).iter().any(|path| path.local == id);
+            let lost = || self.all_before.iter().any(|(id, _)| !stays(*id));
+            let untold = group.is_resynced(idx) && lost();
+            let now: Vec<(u16, u16)> = told.iter().map(|path| (path.local, path.peer.0)).collect();
             if world.unsent {
-                group.preset(idx, now);
-            } else if best_changed || group.out(idx).now != now {
-                group.change(idx, now);
+                group.preset_paths(idx, now);
+            } else if any_fresh || untold || else_told || group.several(idx).now != now {
+                let mut present: Vec<u16> = self.all_before.iter().map(|(id, _)| *id).collect();
+                present.extend(self.table.paths(idx).iter().map(|path| path.local));
+                group.change_paths(idx, now, &present);
             }
         }
     }
 
     /// Whose path members of a group are told of.
-    pub(crate) fn source(&self, world: &World, group: &Group, idx: u32) -> u16 {
-        source_for(world, group, self.table.get(idx).and_then(Entry::best))
+    pub(crate) fn source(&self, world: &World, group: &mut Group, idx: u32) -> u16 {
+        let prefix = self.table.prefix(idx);
+        prefix.map_or(NOBODY, |prefix| source_for(world, group, &prefix, self.table.best(idx)))
+    }
+
+    /// The paths that members of a group with path ids are told of.
+    pub(crate) fn told(&self, world: &World, group: &mut Group, idx: u32) -> Vec<Path> {
+        let prefix = self.table.prefix(idx);
+        prefix.map_or_else(Vec::new, |prefix| told(world, &self.table, idx, &prefix, group))
+    }
+
+    pub(crate) fn candidates_out(&self, world: &World, key: &GroupKey, idx: u32) -> Vec<Path> {
+        candidates_out(world, &self.table, key, idx)
     }
 
     pub(crate) fn free_if_unused(&mut self, keyed: Keyed, idx: u32) {
-        let Some(entry) = self.table.get(idx) else { return };
-        let unused = entry.paths().is_empty() && !entry.fib_queued && !entry.installed;
-        if unused && self.groups.iter().flatten().all(|group| group.is_done_with(idx)) {
+        if self.table.is_unused(idx)
+            && self.groups.iter().flatten().all(|group| group.is_done_with(idx))
+        {
             self.table.remove(keyed, idx);
         }
     }
 
-    /// Takes a member out of its group; gives the prefixes that it holds and no walk would tell it
+    /// What others are told is not what was encoded before: something outside the table changed.
+    pub(crate) fn unshare(&mut self) {
+        self.groups.iter_mut().flatten().for_each(Group::unshare);
+    }
+
+    /// Puts a group into a free slot.
+    pub(crate) fn add_group(&mut self, group: Group) -> usize {
+        self.path_groups += usize::from(group.has_paths());
+        let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        if free == self.groups.len() {
+            self.groups.push(None);
+        }
+        self.groups[free] = Some(group);
+        free
+    }
+
+    /// Takes a member out of its group; with `asks` gives the paths that it holds and no walk would tell it
     /// are gone. A group without members goes.
-    pub(crate) fn leave(&mut self, keyed: Keyed, group: usize, peer: PeerId) -> Vec<Prefix> {
+    pub(crate) fn leave(
+        &mut self,
+        keyed: Keyed,
+        group: usize,
+        peer: PeerId,
+        asks: bool,
+    ) -> Vec<(PathId, Prefix)> {
         let Some(slot) = self.groups.get_mut(group) else { return Vec::new() };
         let Some(left) = slot else { return Vec::new() };
-        let (untold, mut prefixes) = left.leave(peer);
+        let (untold, mut prefixes) = left.leave(peer, asks);
         let gone = if left.members.is_empty() {
+            self.path_groups -= usize::from(left.has_paths());
             self.retired.extend(slot.take());
             Vec::new()
         } else {
-            left.trim()
+            let (gone, more) = left.trim(TRIM);
+            self.untrimmed |= more;
+            gone
         };
-        prefixes.extend(untold.iter().filter_map(|idx| Some(self.table.get(*idx)?.prefix)));
+        let prefix = |(idx, id): &(u32, PathId)| Some((*id, self.table.prefix(*idx)?));
+        prefixes.extend(untold.iter().filter_map(prefix));
         for idx in gone {
             self.free_if_unused(keyed, idx);
         }
         prefixes
     }
 
-    /// Whether [`FamilyRib::work`] has anything to do.
+    /// Whether [`crate::Rib::work`] has anything to do.
     pub(crate) fn has_work(&self) -> bool {
-        self.pass.is_some() || self.wanted.any || !self.retired.is_empty()
+        self.pass.is_some() || self.wanted.any || !self.retired.is_empty() || self.untrimmed
     }
 
-    /// Goes on with the walks, over at most `budget` entries. Gives attribute sets back.
-    pub(crate) fn work(&mut self, world: &World, budget: usize, released: &mut Vec<AttrId>) {
+    /// Frees what only a group without members kept, and forgets what all members were told.
+    pub(crate) fn retire(&mut self, keyed: Keyed, budget: usize) {
+        if std::mem::take(&mut self.untrimmed) {
+            let mut gone = Vec::new();
+            for group in self.groups.iter_mut().flatten() {
+                let (entries, more) = group.trim(budget);
+                gone.extend(entries);
+                self.untrimmed |= more;
+            }
+            for idx in gone {
+                self.free_if_unused(keyed, idx);
+            }
+        }
         if let Some(group) = self.retired.last_mut() {
             let entries = group.drain(budget);
             if entries.len() < budget {
                 self.retired.pop();
             }
             for idx in entries {
-                self.free_if_unused(world.keyed, idx);
+                self.free_if_unused(keyed, idx);
             }
-        }
-        if self.pass.is_none() && self.wanted.any {
-            self.pass = Some(Pass { at: 0, todo: std::mem::take(&mut self.wanted) });
-        }
-        let Some(mut pass) = self.pass.take() else { return };
-        let end = self.table.end().min(pass.at.saturating_add(budget as u32));
-        while pass.at < end {
-            self.visit(world, pass.at, &pass.todo, released);
-            pass.at += 1;
-        }
-        if pass.at < self.table.end() {
-            self.pass = Some(pass);
         }
     }
 
-    fn visit(&mut self, world: &World, idx: u32, todo: &Wanted, released: &mut Vec<AttrId>) {
-        let Some(entry) = self.table.get(idx) else { return };
-        let family = self.family;
-        let dead = |path: &Path| world.life(family, path) == Life::Dead;
-        let over = |path: &Path| world.facts(path).is_some_and(|f| todo.hops.contains(&f.hop));
-        let removes = entry.paths().iter().any(dead);
-        if !(removes || todo.all || entry.paths().iter().any(over)) {
-            return;
+    /// The FIB is told again of the paths of an entry.
+    pub(crate) fn tell_again(&mut self, idx: u32) {
+        if !self.table.used(idx).is_empty() && !self.table.queue_fib(idx, true) {
+            self.fib.push_back(idx);
         }
-        let already = released.len();
-        self.alter(world, idx, todo.export, |entry| {
-            if removes {
-                released.extend(entry.paths().iter().filter(|p| dead(p)).map(|p| p.attr));
-                entry.take(dead);
-            }
-        });
-        self.paths -= released.len() - already;
     }
 
     /// The next change for the FIB.
     pub(crate) fn poll_best(&mut self, world: &World) -> Option<Best> {
         while let Some(idx) = self.fib.pop_front() {
-            let Some(entry) = self.table.get_mut(idx) else { continue };
-            entry.fib_queued = false;
-            let used = entry.paths().iter().take(usize::from(entry.used));
-            let paths: Vec<BestPath> = used
-                .filter(|path| path.peer != PeerId::LOCAL)
-                .filter_map(|path| {
-                    let set = world.attrs.get(path.attr)?;
+            let Some(prefix) = self.table.prefix(idx) else { continue };
+            self.table.queue_fib(idx, false);
+            let used = || self.table.used(idx).iter().filter(|path| path.peer != PeerId::LOCAL);
+            let weights = weights(world, used());
+            let paths: Vec<BestPath> = used()
+                .enumerate()
+                .filter_map(|(i, path)| {
+                    let set = world.set(path)?;
                     let peer = world.peers.get(usize::from(path.peer.0))?;
                     Some(BestPath {
-                        next_hop: set.attributes.next_hop,
+                        next_hop: set.next_hop()?,
                         peer: peer.address,
                         kind: peer.kind,
                         med: set.facts.med,
+                        weight: weights.get(i).copied().unwrap_or(1),
                     })
                 })
                 .collect();
-            let told = std::mem::replace(&mut entry.installed, !paths.is_empty());
-            let prefix = entry.prefix;
+            let told = self.table.install(idx, !paths.is_empty());
             self.free_if_unused(world.keyed, idx);
             if told || !paths.is_empty() {
                 return Some(Best { prefix, paths });
@@ -296,34 +401,85 @@ impl FamilyRib {
     }
 }
 
-fn source_for(world: &World, group: &Group, best: Option<Path>) -> u16 {
-    let allowed = best.filter(|path| {
-        world.attrs.get(path.attr).is_some_and(|set| {
-            group.key.allows(world.settings.transit, set, path.peer, world.peers).is_ok()
-        })
-    });
+/// The paths' parts by link bandwidth, the widest 256; empty: all the same.
+fn weights<'p>(world: &World, paths: impl Iterator<Item = &'p Path> + Clone) -> Vec<u32> {
+    if !world.settings.multipath.link_bandwidth {
+        return Vec::new();
+    }
+    let all: Option<Vec<f32>> = paths.map(|path| world.facts(path)?.bandwidth()).collect();
+    let all = all.unwrap_or_default();
+    let widest = all.iter().copied().fold(0.0, f32::max);
+    if widest <= 0.0 || all.len() < 2 || all.iter().all(|other| *other == widest) {
+        return Vec::new();
+    }
+    let part = |bandwidth: &f32| ((bandwidth / widest * 256.0).round() as u32).clamp(1, 256);
+    all.iter().map(part).collect()
+}
+
+fn source_for(world: &World, group: &mut Group, prefix: &Prefix, best: Option<Path>) -> u16 {
+    let (key, verdicts) = (&group.key, &mut group.verdicts);
+    let allowed = best.filter(|path| key.permits(world, path, prefix, Some(verdicts)).is_ok());
     allowed.map_or(NOBODY, |path| path.peer.0)
 }
 
+fn told(world: &World, table: &Table, idx: u32, prefix: &Prefix, group: &mut Group) -> Vec<Path> {
+    let (key, verdicts) = (&group.key, &mut group.verdicts);
+    let mut paths = candidates_out(world, table, key, idx);
+    paths.retain(|path| key.permits(world, path, prefix, Some(&mut *verdicts)).is_ok());
+    // Their order means nothing to peers.
+    paths.sort_unstable_by_key(|path| path.local);
+    paths
+}
+
+/// The paths that a group would be told of if nothing spoke against it.
+fn candidates_out(world: &World, table: &Table, key: &GroupKey, idx: u32) -> Vec<Path> {
+    match key.paths {
+        None | Some(AddPathSend::Best) => table.best(idx).into_iter().collect(),
+        Some(AddPathSend::All) => {
+            let eligible = |path: &&Path| world.eligible(table.family(), path).is_ok();
+            table.paths(idx).iter().filter(eligible).take(MAX_PATHS).copied().collect()
+        }
+        Some(AddPathSend::BestN(n)) => ranked(world, table, idx, usize::from(n.get())),
+    }
+}
+
+/// The best `n` paths in order: each is the best once those before it are gone.
+fn ranked(world: &World, table: &Table, idx: u32, n: usize) -> Vec<Path> {
+    let paths = table.paths(idx);
+    let mut candidates: Vec<Candidate> =
+        paths.iter().filter_map(|path| world.candidate(table.family(), path)).collect();
+    let mut ranked = Vec::new();
+    let mut chosen = Vec::new();
+    while candidates.len() == paths.len() && ranked.len() < n.min(MAX_PATHS) {
+        decide(&candidates, &Multipath::NONE, &mut chosen, |_, _| {});
+        let Some(best) = chosen.first().copied() else { break };
+        candidates[best].ineligible = Some(Ineligible::Dead);
+        ranked.push(paths[best]);
+    }
+    ranked
+}
+
 /// Runs the decision process over an entry: the paths that are used come first.
-fn choose(entry: &mut Entry, world: &World, family: Family, chosen: &mut Vec<usize>) {
-    if let [one] = entry.paths() {
+fn choose(table: &mut Table, idx: u32, world: &World, chosen: &mut Vec<usize>) {
+    let family = table.family();
+    if let [one] = table.paths(idx) {
         let used = world.eligible(family, one).is_ok();
-        entry.used = u8::from(used);
+        table.set_used(idx, usize::from(used));
         return;
     }
-    let old: Vec<Path> = entry.paths().to_vec();
+    let old: Vec<Path> = table.paths(idx).to_vec();
     let candidates: Vec<Candidate> =
         old.iter().filter_map(|path| world.candidate(family, path)).collect();
     if candidates.len() != old.len() {
         // A path without attributes or peer: cannot be, and must not be used.
-        entry.used = 0;
+        table.set_used(idx, 0);
         return;
     }
-    decide(&candidates, world.settings.multi_path, chosen, |_, _| {});
-    entry.used = chosen.len() as u8;
+    decide(&candidates, &world.settings.multipath, chosen, |_, _| {});
+    table.set_used(idx, chosen.len());
     let rest = (0..old.len()).filter(|i| !chosen.contains(i));
-    for (to, from) in entry.paths_mut().iter_mut().zip(chosen.iter().copied().chain(rest)) {
+    let order = chosen.iter().copied().chain(rest);
+    for (to, from) in table.paths_mut(idx).iter_mut().zip(order) {
         *to = old[from];
     }
 }

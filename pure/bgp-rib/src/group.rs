@@ -1,105 +1,51 @@
 //! An update group: peers that are told the same. The group keeps, per prefix, what its members
 //! hold, and the order of changes; a member is a place in that order.
 
-use bgp_packet::Options;
-use inet::Prefix;
-use std::net::IpAddr;
+mod said;
+mod words;
 
-use crate::export::GroupKey;
+use std::collections::VecDeque;
+
+use bgp_packet::{Options, PathId};
+use inet::Prefix;
+
+use crate::export::{GroupKey, Verdicts};
 use crate::pages::Pages;
 use crate::peer::PeerId;
+
+pub(crate) use said::{Said, To};
+pub(crate) use words::{End, Member, Moved, Out, Place, Several, Shared, Then};
+
+/// What a member that leaves was not told is gone: entries, and what came with it.
+type Untold = (Vec<(u32, PathId)>, Vec<(PathId, Prefix)>);
 
 /// Nobody, among holders of an announcement.
 pub(crate) const NOBODY: u16 = u16::MAX;
 /// Perhaps anyone, among holders of an announcement.
 const ANYONE: u16 = u16::MAX - 1;
+/// In a group with path ids: what is announced is in [`Group::several`].
+const SEVERAL: u16 = u16::MAX - 2;
 const NONE: u32 = u32::MAX;
-
-/// What the group knows of one prefix. "Holders" are all members but the one whose path it is:
-/// that peer's number, or `NOBODY` or `ANYONE`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Out {
-    /// When it changed last. Listed while some member has not come past that.
-    seq: u64,
-    before: u32,
-    after: u32,
-    /// How many members have their cursor here.
-    cursors: u16,
-    /// Holders once all have come past.
-    pub(crate) now: u16,
-    /// Holders among those who have not come past.
-    pub(crate) held: u16,
-}
-
-impl Default for Out {
-    fn default() -> Out {
-        Out { seq: 0, before: NONE, after: NONE, cursors: 0, now: NOBODY, held: NOBODY }
-    }
-}
-
-/// A peer in a group.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) peer: PeerId,
-    /// Changes before this one were sent.
-    pos: u64,
-    /// The first change not sent, when it is known.
-    cursor: u32,
-    /// The next entry of the walk over the whole table.
-    pub(crate) walk: Option<u32>,
-    /// During the walk, prefixes that are not for the peer are withdrawn too.
-    pub(crate) resync: bool,
-    /// End-of-RIB is due after the walk (RFC 4724 §2).
-    pub(crate) end_of_rib: bool,
-    /// The walk answers a ROUTE-REFRESH, and must be framed (RFC 7313 §4).
-    pub(crate) framed: bool,
-    /// The frame's beginning was sent.
-    pub(crate) begun: bool,
-    /// Held from a former group, to be withdrawn.
-    pub(crate) leftovers: Vec<Prefix>,
-    /// Whose turn it is of walk and changes.
-    pub(crate) turn: bool,
-}
-
-/// Bytes encoded for one member, for others at the same place.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) place: Place,
-    pub(crate) next_hop: Option<IpAddr>,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) updates: u64,
-    /// Peers for whom the bytes are wrong, because one of the paths is theirs.
-    pub(crate) not_for: Vec<u16>,
-    pub(crate) then: Then,
-}
-
-/// Where a chunk begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Walk(u32),
-    Change(u64),
-}
-
-/// Where a member stands after a chunk.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Then {
-    Walk(Option<u32>),
-    /// The next change; none: all were sent.
-    Change(Option<u32>),
-}
+/// Most changes that are forgotten at once.
+pub(crate) const TRIM: usize = 2048;
 
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
     pub(crate) members: Vec<Member>,
     out: Pages<Out>,
+    several: Pages<Several>,
+    /// What the export policy has said of sets.
+    pub(crate) verdicts: Verdicts,
     first: u32,
     last: u32,
     next_seq: u64,
     /// How many prefixes are announced, and how many of them are whose.
     pub(crate) announced: u32,
     by_source: Vec<u32>,
-    shared: Vec<Shared>,
+    shared: VecDeque<Shared>,
+    /// How many members were sent all changes: their cursor is nowhere.
+    idle: usize,
     /// How many members walk and may hold what the group knows nothing of.
     resyncs: usize,
 }
@@ -110,12 +56,15 @@ impl Group {
             key,
             members: Vec::new(),
             out: Pages::default(),
+            several: Pages::default(),
+            verdicts: Verdicts::default(),
             first: NONE,
             last: NONE,
             next_seq: 1,
             announced: 0,
             by_source: Vec::new(),
-            shared: Vec::new(),
+            shared: VecDeque::new(),
+            idle: 0,
             resyncs: 0,
         }
     }
@@ -124,41 +73,53 @@ impl Group {
         &self.key.options
     }
 
-    /// A new member, which holds nothing unless `resync`.
-    pub(crate) fn join(&mut self, peer: PeerId, resync: bool, leftovers: Vec<Prefix>) {
+    /// A new member, which holds nothing unless it comes from another group.
+    pub(crate) fn join(&mut self, peer: PeerId, moved: Option<Moved>) {
+        let resync = moved.is_some();
+        let Moved { end_of_rib, framed, begun, leftovers } =
+            moved.unwrap_or(Moved { end_of_rib: true, ..Moved::default() });
         self.resyncs += usize::from(resync);
+        self.idle += 1;
         self.members.push(Member {
             peer,
             pos: self.next_seq,
             cursor: NONE,
             walk: Some(0),
+            walk_end: None,
             resync,
-            end_of_rib: !resync,
-            framed: false,
-            begun: false,
+            end_of_rib,
+            framed,
+            begun,
             leftovers,
             turn: false,
         });
     }
 
-    /// Takes a member out; gives the entries, and prefixes from a group before, of which it was
-    /// not told yet that they are gone.
-    pub(crate) fn leave(&mut self, peer: PeerId) -> (Vec<u32>, Vec<Prefix>) {
+    /// Takes a member out; gives the entries with their path ids, and those from a group before,
+    /// of which it was not told yet that they are gone.
+    /// Only with `asks`: else nobody wants to know.
+    pub(crate) fn leave(&mut self, peer: PeerId, asks: bool) -> Untold {
         let Some(at) = self.members.iter().position(|m| m.peer == peer) else {
             return Default::default();
         };
-        let first = self.cursor_of(at);
+        let first = if asks { link(self.members[at].cursor) } else { None };
         self.set_cursor(at, None);
         let mut untold = Vec::new();
         let mut next = first;
         while let Some(idx) = next {
             let out = self.out[idx];
-            if out.now == NOBODY && out.held != peer.0 {
-                untold.push(idx);
+            if self.has_paths() {
+                let several = &self.several[idx];
+                let gone = |id: &&u16| several.now.iter().all(|(now, _)| now != *id);
+                let held = several.held.iter().filter(gone);
+                untold.extend(held.map(|id| (idx, PathId(u32::from(*id)))));
+            } else if out.now == NOBODY && out.held != peer.0 {
+                untold.push((idx, PathId::NONE));
             }
             next = link(out.after);
         }
         let member = self.members.swap_remove(at);
+        self.idle -= 1;
         self.resyncs -= usize::from(member.resync);
         (untold, member.leftovers)
     }
@@ -174,9 +135,14 @@ impl Group {
     /// The member walks over the whole table again, and is told also of what is not for it.
     pub(crate) fn resync(&mut self, peer: PeerId) {
         if let Some(member) = self.members.iter_mut().find(|m| m.peer == peer) {
-            member.walk = Some(0);
+            (member.walk, member.walk_end) = (Some(0), None);
             self.resyncs += usize::from(!std::mem::replace(&mut member.resync, true));
         }
+    }
+
+    /// The member's walk over a table of so many entries goes on; where it ends.
+    pub(crate) fn walk_end(&mut self, peer: PeerId, entries: u32) -> u32 {
+        self.member_mut(peer).map_or(entries, |member| *member.walk_end.get_or_insert(entries))
     }
 
     /// The member's walk has come to its end.
@@ -188,22 +154,21 @@ impl Group {
     }
 
     /// Whether some member may hold the prefix without the group knowing.
-    fn is_resynced(&self, idx: u32) -> bool {
+    pub(crate) fn is_resynced(&self, idx: u32) -> bool {
         let ahead = |m: &Member| m.resync && m.walk.is_some_and(|cursor| cursor <= idx);
         self.resyncs > 0 && self.members.iter().any(ahead)
     }
 
     /// Whether the member has something to be sent.
     pub(crate) fn waiting(&self, member: &Member) -> bool {
-        let listed = self.last != NONE && self.out[self.last].seq >= member.pos;
-        listed || member.walk.is_some() || !member.leftovers.is_empty()
+        member.cursor != NONE || member.walk.is_some() || !member.leftovers.is_empty()
     }
 
     /// Whether this prefix waits to be sent to the member.
     pub(crate) fn waits(&self, member: &Member, idx: u32) -> bool {
         let out = &self.out[idx];
         let listed = self.is_listed(out) && out.seq >= member.pos;
-        listed || member.walk.is_some_and(|cursor| cursor <= idx)
+        listed || member.comes_by(idx)
     }
 
     /// What the group knows of an entry.
@@ -217,7 +182,7 @@ impl Group {
         out.now == NOBODY && !self.is_listed(out)
     }
 
-    /// How many prefixes the peer is told of, once it is told all.
+    /// How many prefixes (with path ids: paths) the peer is told of, once it is told all.
     pub(crate) fn announced_to(&self, peer: PeerId) -> u32 {
         self.announced - self.announced_from(peer)
     }
@@ -227,9 +192,20 @@ impl Group {
         self.by_source.get(usize::from(peer.0)).copied().unwrap_or(0)
     }
 
+    /// Whether members are told path ids.
+    pub(crate) fn has_paths(&self) -> bool {
+        self.key.paths.is_some()
+    }
+
+    /// What the group knows of an entry, if it has path ids.
+    pub(crate) fn several(&self, idx: u32) -> &Several {
+        &self.several[idx]
+    }
+
     /// The prefix is announced from now on as coming from `now`, or withdrawn with `NOBODY`.
     pub(crate) fn change(&mut self, idx: u32, now: u16) {
         let old = self.out[idx];
+        self.spoil(idx, old.seq);
         let resynced = self.is_resynced(idx);
         if old.now == NOBODY && now == NOBODY && !resynced {
             return;
@@ -244,7 +220,39 @@ impl Group {
             self.unlink(idx);
         }
         self.set_now(idx, now);
-        self.shared.clear();
+        self.enlist(idx, now, held);
+    }
+
+    /// These paths are announced from now on. `present` are the path ids that the prefix has had
+    /// until now: somebody new in the group may hold any of them.
+    pub(crate) fn change_paths(&mut self, idx: u32, now: Vec<(u16, u16)>, present: &[u16]) {
+        let old = self.out[idx];
+        self.spoil(idx, old.seq);
+        let resynced = self.is_resynced(idx);
+        if old.now == NOBODY && now.is_empty() && !resynced {
+            return;
+        }
+        let listed = self.is_listed(&old);
+        let several = &mut self.several[idx];
+        if !listed {
+            several.held.clear();
+        }
+        several.held.extend(several.now.iter().map(|(id, _)| *id));
+        if resynced {
+            several.held.extend(present);
+        }
+        several.held.sort_unstable();
+        several.held.dedup();
+        let held = if several.held.is_empty() { NOBODY } else { SEVERAL };
+        if listed {
+            self.unlink(idx);
+        }
+        let marker = self.set_paths(idx, now);
+        self.enlist(idx, marker, held);
+    }
+
+    /// Puts a change at the end of the order; not where nobody holds or gets anything.
+    fn enlist(&mut self, idx: u32, now: u16, held: u16) {
         if now == NOBODY && held == NOBODY {
             self.out[idx].seq = 0;
             return;
@@ -259,11 +267,37 @@ impl Group {
             None => self.first = idx,
         }
         self.last = idx;
+        if self.idle > 0 {
+            for member in self.members.iter_mut().filter(|member| member.cursor == NONE) {
+                member.cursor = idx;
+                self.out[idx].cursors += 1;
+            }
+            self.idle = 0;
+        }
     }
 
     /// What members will find when they walk; nobody was sent anything yet.
     pub(crate) fn preset(&mut self, idx: u32, now: u16) {
         self.set_now(idx, now);
+    }
+
+    /// The same with path ids.
+    pub(crate) fn preset_paths(&mut self, idx: u32, now: Vec<(u16, u16)>) {
+        self.set_paths(idx, now);
+    }
+
+    /// A member's walk comes to an entry, and finds these paths.
+    pub(crate) fn walked_paths(&mut self, idx: u32, now: Vec<(u16, u16)>, present: &[u16]) {
+        if self.several[idx].now == now {
+            return;
+        }
+        let out = self.out[idx];
+        let ahead = |m: &Member| m.comes_by(idx);
+        if out.now == NOBODY && !self.is_listed(&out) && self.members.iter().all(ahead) {
+            self.set_paths(idx, now);
+        } else {
+            self.change_paths(idx, now, present);
+        }
     }
 
     /// A member's walk comes to an entry, and finds `now`.
@@ -274,7 +308,7 @@ impl Group {
         }
         // Those who are still to come by need no change to be told; others do, who were told
         // something else before rules changed.
-        let ahead = |m: &Member| m.walk.is_some_and(|cursor| cursor <= idx);
+        let ahead = |m: &Member| m.comes_by(idx);
         if out.now == NOBODY && !self.is_listed(&out) && self.members.iter().all(ahead) {
             self.set_now(idx, now);
         } else {
@@ -283,11 +317,8 @@ impl Group {
     }
 
     /// The first change that the member was not sent.
-    pub(crate) fn next_change(&mut self, peer: PeerId) -> Option<u32> {
-        let at = self.members.iter().position(|m| m.peer == peer)?;
-        let first = self.cursor_of(at);
-        self.set_cursor(at, first);
-        first
+    pub(crate) fn next_change(&self, peer: PeerId) -> Option<u32> {
+        link(self.member(peer)?.cursor)
     }
 
     /// The change after this one.
@@ -302,29 +333,40 @@ impl Group {
 
     /// The member was sent all changes before `next`. Gives the entries that no member waits for
     /// any more and that are announced no more.
-    pub(crate) fn advance(&mut self, peer: PeerId, next: Option<u32>) -> Vec<u32> {
+    pub(crate) fn advance(&mut self, peer: PeerId, next: Option<u32>) -> (Vec<u32>, bool) {
         if let Some(at) = self.members.iter().position(|m| m.peer == peer) {
             self.set_cursor(at, next);
         }
-        self.trim()
+        self.trim(TRIM)
     }
 
-    /// Forgets changes that all members were sent. Gives the entries that are announced no more.
-    pub(crate) fn trim(&mut self) -> Vec<u32> {
+    /// Forgets changes that all members were sent, up to `budget`. Gives the entries that are
+    /// announced no more, and whether there is more to forget.
+    pub(crate) fn trim(&mut self, budget: usize) -> (Vec<u32>, bool) {
         let least = self.members.iter().map(|m| m.pos).min().unwrap_or(self.next_seq);
+        self.unshare_before(least);
         let mut gone = Vec::new();
+        let mut seen = 0;
         while let Some(idx) = link(self.first) {
             if self.out[idx].seq >= least {
                 break;
             }
+            if seen == budget {
+                return (gone, true);
+            }
+            seen += 1;
             self.unlink(idx);
             let out = &mut self.out[idx];
             (out.seq, out.held) = (0, out.now);
+            if self.has_paths() {
+                self.several[idx].held.clear();
+            }
+            let out = &self.out[idx];
             if out.now == NOBODY {
                 gone.push(idx);
             }
         }
-        gone
+        (gone, false)
     }
 
     /// Takes up to `n` changes off a group without members; their entries.
@@ -339,67 +381,49 @@ impl Group {
         taken
     }
 
-    pub(crate) fn share(&mut self, shared: Shared) {
-        // Peers with the same next hop and place follow each other; a few places are enough.
-        if self.shared.len() >= 8 {
-            self.shared.remove(0);
-        }
-        self.shared.push(shared);
-    }
-
-    pub(crate) fn shared(
-        &self,
-        place: Place,
-        next_hop: Option<IpAddr>,
-        to: PeerId,
-    ) -> Option<&Shared> {
-        self.shared
-            .iter()
-            .find(|s| s.place == place && s.next_hop == next_hop && !s.not_for.contains(&to.0))
-    }
-
     fn is_listed(&self, out: &Out) -> bool {
         out.seq != 0
     }
 
     fn set_now(&mut self, idx: u32, now: u16) {
         let old = std::mem::replace(&mut self.out[idx].now, now);
-        for (source, by) in [(old, -1), (now, 1)] {
-            if source == NOBODY {
-                continue;
-            }
-            self.announced = self.announced.saturating_add_signed(by);
-            let source = usize::from(source);
-            if self.by_source.len() <= source {
-                self.by_source.resize(source + 1, 0);
-            }
-            self.by_source[source] = self.by_source[source].saturating_add_signed(by);
-        }
+        self.count(old, -1);
+        self.count(now, 1);
     }
 
-    /// Where member `at` goes on: its cursor, or the first change since it was sent all.
-    fn cursor_of(&self, at: usize) -> Option<u32> {
-        let member = &self.members[at];
-        if member.cursor != NONE {
-            return Some(member.cursor);
+    fn set_paths(&mut self, idx: u32, now: Vec<(u16, u16)>) -> u16 {
+        let marker = if now.is_empty() { NOBODY } else { SEVERAL };
+        self.out[idx].now = marker;
+        for (_, source) in &now {
+            self.count(*source, 1);
         }
-        let mut found = None;
-        let mut idx = self.last;
-        while idx != NONE && self.out[idx].seq >= member.pos {
-            found = Some(idx);
-            idx = self.out[idx].before;
+        for (_, source) in std::mem::replace(&mut self.several[idx].now, now) {
+            self.count(source, -1);
         }
-        found
+        marker
+    }
+
+    fn count(&mut self, source: u16, by: i32) {
+        if source == NOBODY {
+            return;
+        }
+        self.announced = self.announced.saturating_add_signed(by);
+        let source = usize::from(source);
+        if self.by_source.len() <= source {
+            self.by_source.resize(source + 1, 0);
+        }
+        self.by_source[source] = self.by_source[source].saturating_add_signed(by);
     }
 
     fn set_cursor(&mut self, at: usize, next: Option<u32>) {
-        let old = self.members[at].cursor;
-        if old != NONE {
-            self.out[old].cursors -= 1;
+        match link(self.members[at].cursor) {
+            Some(old) => self.out[old].cursors -= 1,
+            None => self.idle -= 1,
         }
         let pos = next.map_or(self.next_seq, |idx| self.out[idx].seq);
-        if let Some(idx) = next {
-            self.out[idx].cursors += 1;
+        match next {
+            Some(idx) => self.out[idx].cursors += 1,
+            None => self.idle += 1,
         }
         let member = &mut self.members[at];
         (member.cursor, member.pos) = (next.unwrap_or(NONE), pos);

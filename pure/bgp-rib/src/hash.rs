@@ -45,6 +45,14 @@ impl Keyed {
         sip.finish()
     }
 
+    pub(crate) fn numbers<'a>(self, numbers: impl Iterator<Item = &'a u32>) -> u64 {
+        let mut sip = self.start();
+        for number in numbers {
+            sip.absorb(u64::from(*number));
+        }
+        sip.finish()
+    }
+
     pub(crate) fn prefix(self, prefix: &Prefix) -> u64 {
         let mut sip = self.start();
         match prefix.address() {

@@ -5,8 +5,9 @@
 //! gives what changed for the FIB, [`Rib::poll_track`] which next hops are to be followed, and
 //! [`Rib::fill`] the next messages for a peer.
 //!
-//! Attribute sets are kept once, by a keyed hash of the bytes they came in, and decoded once.
-//! A path is eight bytes. A session that ends leaves its paths where they are: their epoch says
+//! Attribute sets are kept once, by a keyed hash of the bytes they came in, and decoded when asked
+//! for. A path names two of them: as received, and as import has left it; so a changed policy is a
+//! walk over the table and no peer is asked for anything. A session that ends leaves its paths where they are: their epoch says
 //! that they are stale or dead, and a walk removes them later.
 
 #![forbid(unsafe_code)]
@@ -18,10 +19,12 @@ mod family;
 mod group;
 mod hash;
 mod hops;
+mod import;
 mod index;
 mod pages;
 mod peer;
 mod rib;
+mod rules;
 mod table;
 
 pub use decision::{Ineligible, MAX_PATHS, Step};
@@ -29,7 +32,11 @@ pub use export::Reason;
 pub use family::{Best, BestPath};
 pub use hops::Track;
 pub use peer::{InCounts, NextHops, PeerId, SessionFacts};
-pub use rib::{Counts, Fill, OwnRoute, PathState, PathView, Rib, Settings, Updated};
+pub use rib::{
+    BestExplanation, ComparedStep, Counts, Cursor, ExportExplanation, ExportedPath, Fill, Filter,
+    OwnRoute, Page, PathState, PathView, Query, Rib, Row, Settings, Updated, View,
+};
+pub use rules::{AddPathSend, LocalAs, Multipath, NextHopMode, Rules, WithoutPolicy};
 
 #[cfg(test)]
 mod tests;

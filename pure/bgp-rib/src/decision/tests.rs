@@ -5,6 +5,8 @@ fn path() -> Candidate {
     Candidate {
         ineligible: None,
         local: false,
+        long_lived_stale: false,
+        weight: 0,
         local_pref: 100,
         path_len: 2,
         origin: 0,
@@ -12,9 +14,11 @@ fn path() -> Candidate {
         neighbor_as: 65001,
         external: true,
         metric: 10,
+        path_hash: 1,
         router_id: 5,
         cluster_len: 0,
         address: "10.0.0.5".parse().unwrap(),
+        path_id: 0,
     }
 }
 
@@ -25,7 +29,7 @@ fn check(candidates: &[Candidate], steps: &[Step]) {
         order.rotate_left(rotation);
         let shuffled: Vec<Candidate> = order.iter().map(|i| candidates[*i]).collect();
         let (mut chosen, mut lost) = (Vec::new(), Vec::new());
-        decide(&shuffled, false, &mut chosen, |i, step| lost.push((order[i], step)));
+        decide(&shuffled, &Multipath::NONE, &mut chosen, |i, step| lost.push((order[i], step)));
         assert_eq!(chosen.iter().map(|i| order[*i]).collect::<Vec<_>>(), [0]);
         lost.sort();
         let expect: Vec<_> = steps.iter().enumerate().map(|(i, step)| (i + 1, *step)).collect();
@@ -74,7 +78,7 @@ fn multipath_takes_all_that_are_equal_up_to_the_metric_and_no_other() {
         Candidate { ineligible: Some(Ineligible::UnresolvedNextHop), ..path() },
     ];
     let (mut chosen, mut lost) = (Vec::new(), Vec::new());
-    decide(&candidates, true, &mut chosen, |i, step| lost.push((i, step)));
+    decide(&candidates, &Multipath::ALL, &mut chosen, |i, step| lost.push((i, step)));
     assert_eq!(chosen, [1, 0]);
     assert_eq!(lost, [(3, Step::ExternalOverInternal), (2, Step::NextHopMetric)]);
 }
@@ -83,7 +87,9 @@ fn multipath_takes_all_that_are_equal_up_to_the_metric_and_no_other() {
 fn nothing_eligible_is_nothing_chosen() {
     let dead = Candidate { ineligible: Some(Ineligible::Dead), ..path() };
     let mut chosen = vec![7];
-    decide(&[dead], true, &mut chosen, |_, _| panic!("an ineligible path does not lose"));
+    decide(&[dead], &Multipath::ALL, &mut chosen, |_, _| {
+        panic!("an ineligible path does not lose")
+    });
     assert!(chosen.is_empty());
 }
 
@@ -93,7 +99,7 @@ fn no_more_paths_are_used_than_the_limit() {
         (0..100).map(|id| Candidate { router_id: 100 - id, ..path() }).collect();
     let mut chosen = Vec::new();
     let mut lost = 0;
-    decide(&many, true, &mut chosen, |_, step| {
+    decide(&many, &Multipath::ALL, &mut chosen, |_, step| {
         assert_eq!(step, Step::RouterId);
         lost += 1;
     });

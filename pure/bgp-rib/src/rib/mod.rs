@@ -1,25 +1,28 @@
+mod explain;
+mod intake;
 mod own;
+mod page;
 mod send;
+mod sessions;
 mod view;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use bgp_packet::{
-    BgpNextHop, Malformation, Notification, Options, PeerKind, RawAttributes, Update, Verdict,
-};
-use inet::{Asn, Family, Prefix, RouterId};
+use bgp_packet::{Malformation, Notification};
+use inet::{Asn, Family, RouterId};
 
-use crate::attrs::{self, AttrId, AttrTable};
-use crate::export::GroupKey;
-use crate::family::{Best, FamilyRib, World};
-use crate::group::Group;
+use crate::attrs::AttrTable;
+use crate::family::{Best, FamilyRib, Pass, Wanted, World};
 use crate::hash::Keyed;
-use crate::hops::{HopId, Hops, Track};
-use crate::peer::{InCounts, Peer, PeerId, SessionFacts, at};
+use crate::hops::{Hops, Track};
+use crate::peer::{InCounts, Life, Peer, PeerId, SessionFacts, at};
+use crate::rules::Multipath;
 use crate::table::Path;
 
+pub use explain::{BestExplanation, ComparedStep, ExportExplanation, ExportedPath};
 pub use own::OwnRoute;
+pub use page::{Cursor, Filter, Page, Query, Row, View};
 pub use send::Fill;
 pub use view::{PathState, PathView};
 
@@ -30,11 +33,36 @@ pub struct Settings {
     pub asn: Asn,
     /// Our BGP Identifier.
     pub router_id: RouterId,
-    /// Use all equally good paths; AS paths need only be equally long.
-    pub multi_path: bool,
+    /// How many equally good paths are used.
+    pub multipath: Multipath,
     /// Announce to peers what was learned from peers.
     pub transit: bool,
+    /// Our cluster as a route reflector (RFC 4456 §7); the BGP Identifier without.
+    pub cluster_id: Option<RouterId>,
+    /// What a path without LOCAL_PREF counts as, and is told as inside the AS.
+    pub default_local_pref: u32,
 }
+
+impl Settings {
+    /// One path a prefix, transit, and a default LOCAL_PREF of 100.
+    pub fn new(asn: Asn, router_id: RouterId) -> Settings {
+        Settings {
+            asn,
+            router_id,
+            multipath: Multipath::NONE,
+            transit: true,
+            cluster_id: None,
+            default_local_pref: 100,
+        }
+    }
+
+    pub(crate) fn cluster(&self) -> u32 {
+        self.cluster_id.unwrap_or(self.router_id).get()
+    }
+}
+
+/// So many entries that are only looked at cost as much as one that is decided anew.
+const CHANGE: usize = 4;
 
 /// What became of an UPDATE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +95,8 @@ pub struct Rib {
     settings: Settings,
     /// Import depends on our AS number and router id: sets of another generation are not shared.
     generation: u8,
+    /// The last number given to import rules.
+    contexts: u32,
     attrs: AttrTable,
     hops: Hops,
     peers: Vec<Peer>,
@@ -86,6 +116,7 @@ impl Rib {
             keyed: Keyed::new(seed),
             settings,
             generation: 0,
+            contexts: 0,
             attrs: AttrTable::default(),
             hops: Hops::default(),
             peers: vec![local],
@@ -112,7 +143,15 @@ impl Rib {
             self.peers[0].router_id = self.settings.router_id.get();
         }
         for rib in &mut self.families {
-            (rib.wanted.any, rib.wanted.all, rib.wanted.export) = (true, true, true);
+            rib.wanted.everything();
+            rib.unshare();
+        }
+        for id in (1..self.peers.len()).filter_map(|at| u16::try_from(at).ok()).map(PeerId) {
+            let session = self.peer_mut(id).and_then(|peer| peer.session.clone());
+            if let Some(facts) = session {
+                self.take_rules(id, &facts);
+                self.regroup(id, None);
+            }
         }
     }
 
@@ -126,7 +165,7 @@ impl Rib {
     pub fn select(&mut self) {
         if std::mem::take(&mut self.deferred) {
             for rib in &mut self.families {
-                (rib.wanted.any, rib.wanted.all, rib.wanted.export) = (true, true, true);
+                rib.wanted.everything();
             }
         }
     }
@@ -165,9 +204,10 @@ impl Rib {
         peer.router_id = facts.router_id.get();
         peer.kind = facts.options.kind;
         let stale = peer.ins.iter().any(|i| i.counts.stale > 0);
-        peer.session = Some(facts);
+        peer.session = Some(facts.clone());
+        self.take_rules(id, &facts);
         for family in Family::ALL {
-            self.join(id, family, false, Vec::new());
+            self.join(id, family, None);
             if moved && stale {
                 let wanted = &mut self.families[at(family)].wanted;
                 (wanted.any, wanted.all) = (true, true);
@@ -176,6 +216,7 @@ impl Rib {
     }
 
     /// A session is gone. Paths of the families in `keep` are used on as stale, the others go.
+    /// What was stale already stays so too, unless [`Rib::flush_stale`] comes first.
     pub fn session_down(&mut self, id: PeerId, keep: &BTreeSet<Family>) {
         self.leave_groups(id);
         let Some(peer) = self.peer_mut(id) else { return };
@@ -199,87 +240,38 @@ impl Rib {
         self.families[at(family)].wanted.any |= had;
     }
 
-    /// The peer's groups or our addresses towards it have changed; told without a reset.
+    /// Stale paths of the peer are kept for long from now on: least preferred, told with
+    /// LLGR_STALE, and not at all where they have NO_LLGR (RFC 9494 §4.2).
+    pub fn long_lived(&mut self, id: PeerId, family: Family) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        let inbound = &mut peer.ins[at(family)];
+        if inbound.stale.is_some() && !std::mem::replace(&mut inbound.long_lived, true) {
+            self.families[at(family)].wanted.import_of(id);
+        }
+    }
+
+    /// The peer's groups or rules, or our addresses towards it, have changed; taken over without
+    /// a reset and without asking the peer for anything.
     pub fn session_changed(&mut self, id: PeerId, facts: SessionFacts) {
         let Some(old) = self.peer_mut(id).and_then(|peer| peer.session.replace(facts.clone()))
         else {
             return;
         };
-        for family in Family::ALL {
-            let rib = &mut self.families[at(family)];
-            let group = self.peers[usize::from(id.0)].groups[at(family)];
-            if old.groups != facts.groups {
-                let Some(group) = group else { continue };
-                let leftovers = rib.leave(self.keyed, group, id);
-                self.join(id, family, true, leftovers);
-            } else if old.next_hops.of(family) != facts.next_hops.of(family)
-                && let Some(group) = group.and_then(|at| rib.groups.get_mut(at)?.as_mut())
-            {
-                group.resync(id);
-            }
-        }
+        self.take_rules(id, &facts);
+        self.regroup(id, Some(&old));
     }
 
     /// The peer wants the table again (RFC 2918), framed by BoRR and EoRR if both know
-    /// enhanced refresh (RFC 7313).
+    /// enhanced refresh (RFC 7313 §4): but not before End-of-RIB, which ends the walk as well.
     pub fn refresh(&mut self, id: PeerId, family: Family, framed: bool) {
         let Some(group) = self.peer_mut(id).and_then(|peer| peer.groups[at(family)]) else {
             return;
         };
         let group = self.families[at(family)].groups.get_mut(group).and_then(Option::as_mut);
         if let Some(member) = group.and_then(|group| group.member_mut(id)) {
-            (member.walk, member.framed, member.begun) = (Some(0), framed, false);
+            (member.walk, member.walk_end) = (Some(0), None);
+            (member.framed, member.begun) = (framed && !member.end_of_rib, false);
         }
-    }
-
-    /// Takes in an UPDATE of the peer's session.
-    pub fn update(&mut self, id: PeerId, options: &Options, update: &Update<'_>) -> Updated {
-        let mut updated = Updated { malformed: update.malformed.clone(), reset: None };
-        for nlri in &update.withdrawn {
-            for prefix in nlri.iter() {
-                self.withdraw(id, &prefix);
-            }
-        }
-        for reach in &update.reach {
-            let raw = &update.attributes;
-            let set = match self.intern(id, options, raw, reach.next_hop, &mut updated) {
-                Ok(set) => set,
-                Err(reset) => {
-                    updated.reset = Some(reset);
-                    return updated;
-                }
-            };
-            for prefix in reach.nlri.iter() {
-                match set {
-                    Some(set) => self.announce(id, &prefix, set),
-                    None => self.withdraw(id, &prefix),
-                }
-            }
-            if let Some(set) = set {
-                self.release(set);
-            }
-        }
-        updated
-    }
-
-    /// Originates a prefix here, or no longer.
-    pub fn originate(&mut self, prefix: &Prefix, route: Option<&OwnRoute>) {
-        let Some(route) = route else {
-            self.withdraw(PeerId::LOCAL, prefix);
-            return;
-        };
-        let mut key = std::mem::take(&mut self.key);
-        own::key(&mut key, self.generation, route);
-        let set = self.attrs.acquire(self.keyed, &key).unwrap_or_else(|| {
-            let mut attributes = own::attributes(route);
-            let (asn, id) = (self.settings.asn, self.settings.router_id);
-            let kind = PeerKind::Internal;
-            let facts = attrs::import(&mut attributes, kind, HopId::SELF, asn, id);
-            self.attrs.insert(self.keyed, &key, attributes, facts, route.groups.clone())
-        });
-        self.key = key;
-        self.announce(PeerId::LOCAL, prefix, set);
-        self.release(set);
     }
 
     /// How a next hop resolves now: how far away it is, or not at all.
@@ -299,23 +291,95 @@ impl Rib {
 
     /// Goes on with walks over the tables, over at most `budget` entries of each.
     pub fn work(&mut self, budget: usize) {
-        let mut released = Vec::new();
         for family in Family::ALL {
-            let (world, families) = self.parts();
-            families[at(family)].work(&world, budget, &mut released);
-        }
-        for set in released {
-            self.release(set);
+            let keyed = self.keyed;
+            let rib = &mut self.families[at(family)];
+            rib.retire(keyed, budget);
+            if rib.pass.is_none() && rib.wanted.any {
+                rib.pass = Some(Pass { at: 0, todo: std::mem::take(&mut rib.wanted) });
+            }
+            let Some(mut pass) = rib.pass.take() else { continue };
+            let end = rib.table.end();
+            let mut spent = 0;
+            while pass.at < end && spent < budget {
+                spent += if self.visit(family, pass.at, &pass.todo) { CHANGE } else { 1 };
+                pass.at += 1;
+            }
+            let rib = &mut self.families[at(family)];
+            if pass.at < rib.table.end() {
+                rib.pass = Some(pass);
+            }
         }
         if !self.deferred && !self.settled && !self.families.iter().any(FamilyRib::has_work) {
             self.settled = true;
         }
     }
 
+    /// A walk comes to an entry; whether there was something to do.
+    fn visit(&mut self, family: Family, idx: u32, todo: &Wanted) -> bool {
+        if todo.fib {
+            self.families[at(family)].tell_again(idx);
+        }
+        let world = self.world();
+        let paths = self.families[at(family)].table.paths(idx);
+        let dead = |path: &Path| world.life(family, path) == Life::Dead;
+        let over = |path: &Path| world.facts(path).is_some_and(|f| todo.hops.contains(&f.hop));
+        let again = |path: &Path| todo.import.contains(&path.peer) && !dead(path);
+        let gone: Vec<Path> = paths.iter().filter(|path| dead(path)).copied().collect();
+        let imports: Vec<Path> = paths.iter().filter(|path| again(path)).copied().collect();
+        if gone.is_empty() && imports.is_empty() && !todo.all && !paths.iter().any(over) {
+            return false;
+        }
+        let Some(prefix) = self.families[at(family)].table.prefix(idx) else { return false };
+        let mut renewed = Vec::new();
+        for old in imports {
+            let inbound = &self.peers[usize::from(old.peer.0)].ins[at(family)];
+            let long_lived = inbound.long_lived && inbound.life(&old) == Life::Stale;
+            let post = self.import(old.peer, &prefix, old.attr, long_lived);
+            if post == old.post {
+                post.set().into_iter().for_each(|set| self.release(set));
+                continue;
+            }
+            let new = Path { post, ..old };
+            if let Some(peer) = self.peer_mut(old.peer) {
+                peer.ins[at(family)].count(&old, -1);
+                peer.ins[at(family)].count(&new, 1);
+            }
+            renewed.push((old, post));
+        }
+        let (world, families) = self.parts();
+        let rib = &mut families[at(family)];
+        rib.alter(&world, idx, todo.export, |table| {
+            for (old, post) in &renewed {
+                if let Some(path) = table.paths_mut(idx).iter_mut().find(|path| *path == old) {
+                    path.post = *post;
+                }
+            }
+            if !gone.is_empty() {
+                table.take(idx, |path| gone.contains(path));
+            }
+        });
+        rib.paths -= gone.len();
+        for (old, _) in renewed {
+            old.post.set().into_iter().for_each(|set| self.release(set));
+        }
+        for path in gone {
+            self.release_path(&path);
+        }
+        true
+    }
+
     /// The next prefix whose paths in use have changed. Several changes are told as one.
     pub fn poll_best(&mut self) -> Option<Best> {
         let (world, families) = self.parts();
         families.iter_mut().find_map(|rib| rib.poll_best(&world))
+    }
+
+    /// [`Rib::poll_best`] gives every prefix with a path once more: for who has not listened so far.
+    pub fn tell_best_again(&mut self) {
+        for rib in &mut self.families {
+            (rib.wanted.any, rib.wanted.fib) = (true, true);
+        }
     }
 
     /// The next change in which next hops are to be followed.
@@ -357,138 +421,14 @@ impl Rib {
 
     fn turn(&mut self, id: PeerId, family: Family, keep: bool) {
         let Some(peer) = self.peer_mut(id) else { return };
-        let counts = peer.ins[at(family)].counts;
-        peer.ins[at(family)].turn(keep);
-        let dies = counts.stale > 0 || (!keep && counts.received > 0);
-        self.families[at(family)].wanted.any |= dies;
-    }
-
-    fn join(&mut self, id: PeerId, family: Family, resync: bool, leftovers: Vec<Prefix>) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return };
-        let Some(facts) = peer.session.as_ref().filter(|f| f.options.carries(family)) else {
-            return;
-        };
-        let key = GroupKey::new(facts.options, self.settings.asn, facts.groups.clone());
-        let groups = &mut self.families[at(family)].groups;
-        let found = groups.iter().position(|g| g.as_ref().is_some_and(|g| g.key == key));
-        let slot = found.unwrap_or_else(|| {
-            let free = groups.iter().position(Option::is_none).unwrap_or(groups.len());
-            if free == groups.len() {
-                groups.push(None);
-            }
-            groups[free] = Some(Group::new(key));
-            free
-        });
-        peer.groups[at(family)] = Some(slot);
-        if let Some(group) = &mut groups[slot] {
-            group.join(id, resync, leftovers);
-        }
-    }
-
-    fn leave_groups(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return };
-        let groups = std::mem::take(&mut peer.groups);
-        for (rib, group) in self.families.iter_mut().zip(groups) {
-            if let Some(group) = group {
-                rib.leave(self.keyed, group, id);
-            }
-        }
-    }
-
-    /// The set of a reach, with a reference of its own; none: treat as withdraw (RFC 7606 §2).
-    fn intern(
-        &mut self,
-        id: PeerId,
-        options: &Options,
-        raw: &RawAttributes<'_>,
-        next_hop: BgpNextHop,
-        updated: &mut Updated,
-    ) -> Result<Option<AttrId>, Notification> {
-        let session = self.peers.get(usize::from(id.0)).and_then(|peer| peer.session.as_ref());
-        let family = Family::of(&next_hop.address);
-        if session.is_some_and(|facts| facts.next_hops.of(family) == Some(next_hop.address)) {
-            // RFC 4271 §5.1.3, §6.3: semantically wrong, the route is ignored.
-            let reason = "the next hop is our own address";
-            updated.malformed.push(Malformation { code: 3, reason });
-            return Ok(None);
-        }
-        let mut key = std::mem::take(&mut self.key);
-        attrs::key_of(&mut key, self.generation, options, &next_hop, &raw.bytes);
-        let found = self.attrs.acquire(self.keyed, &key);
-        let result = match found {
-            Some(set) => Ok(Some(set)),
-            None => match raw.decode(options, next_hop) {
-                Verdict::Accept(mut attributes, discarded) => {
-                    updated.malformed.extend(discarded);
-                    let hop = self.hops.acquire(next_hop.address);
-                    let (asn, router_id) = (self.settings.asn, self.settings.router_id);
-                    let facts = attrs::import(&mut attributes, options.kind, hop, asn, router_id);
-                    let none = BTreeSet::new();
-                    Ok(Some(self.attrs.insert(self.keyed, &key, attributes, facts, none)))
-                }
-                Verdict::TreatAsWithdraw(why) => {
-                    updated.malformed.extend(why);
-                    Ok(None)
-                }
-                Verdict::Reset(notification) => Err(notification),
-            },
-        };
-        self.key = key;
-        result
-    }
-
-    fn announce(&mut self, id: PeerId, prefix: &Prefix, set: AttrId) {
-        let family = prefix.family();
-        let accepted = |attrs: &AttrTable, set| {
-            attrs.get(set).is_some_and(|s| !s.facts.as_loop && !s.facts.own_originator)
-        };
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return };
-        let epoch = peer.ins[at(family)].epoch;
-        let path = Path { attr: set, peer: id, epoch };
-        peer.ins[at(family)].count(&path, accepted(&self.attrs, set), 1);
-        self.attrs.retain(set);
-        let keyed = self.keyed;
-        let (world, families) = self.parts();
-        let rib = &mut families[at(family)];
-        let idx = rib.table.find_or_insert(keyed, prefix);
-        let old = rib.alter(&world, idx, false, |entry| entry.put(path)).flatten();
-        match old {
-            Some(old) => self.forget(family, &old),
-            None => self.families[at(family)].paths += 1,
-        }
-    }
-
-    fn withdraw(&mut self, id: PeerId, prefix: &Prefix) {
-        let family = prefix.family();
-        let keyed = self.keyed;
-        let (world, families) = self.parts();
-        let rib = &mut families[at(family)];
-        let Some(idx) = rib.table.find(keyed, prefix) else { return };
-        let old = rib
-            .table
-            .get(idx)
-            .and_then(|entry| entry.paths().iter().find(|path| path.peer == id).copied());
-        let Some(old) = old else { return };
-        rib.alter(&world, idx, false, |entry| entry.take(|path| path.peer == id));
-        rib.paths -= 1;
-        self.forget(family, &old);
-    }
-
-    /// A path is out of the table.
-    fn forget(&mut self, family: Family, path: &Path) {
-        let set = self.attrs.get(path.attr);
-        let accepted = set.is_some_and(|s| !s.facts.as_loop && !s.facts.own_originator);
-        if let Some(peer) = self.peer_mut(path.peer) {
-            peer.ins[at(family)].count(path, accepted, -1);
-        }
-        self.release(path.attr);
-    }
-
-    fn release(&mut self, set: AttrId) {
-        if let Some(hop) = self.attrs.release(self.keyed, set)
-            && hop != HopId::SELF
-        {
-            self.hops.release(hop);
+        let inbound = &mut peer.ins[at(family)];
+        let received = inbound.counts.received > 0;
+        let dies = inbound.turn(keep);
+        let long_lived = inbound.long_lived && received;
+        let wanted = &mut self.families[at(family)].wanted;
+        wanted.any |= dies;
+        if long_lived {
+            wanted.import_of(id);
         }
     }
 }

@@ -2,6 +2,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin};
+use bgp_policy::KernelSource;
+
+use crate::attrs::{self, Key, Maker};
 
 /// A route that is originated here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +13,7 @@ pub struct OwnRoute {
     pub origin: Origin,
     /// MULTI_EXIT_DISC.
     pub med: Option<u32>,
-    /// LOCAL_PREF towards iBGP peers; 100 without it.
+    /// LOCAL_PREF towards iBGP peers; the default without it.
     pub local_pref: Option<u32>,
     /// COMMUNITIES.
     pub communities: Vec<u32>,
@@ -18,41 +21,42 @@ pub struct OwnRoute {
     pub large_communities: Vec<[u32; 3]>,
     /// Only to peers in one of these groups; to all when empty.
     pub groups: BTreeSet<String>,
+    /// Who had put it into the kernel, if it is from there: for policies.
+    pub kernel: Option<KernelSource>,
 }
 
 /// What the tables keep of it; the next hop is put in when it is told.
 pub(super) fn attributes(route: &OwnRoute) -> Attributes {
+    let next_hop = BgpNextHop::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     Attributes {
-        origin: route.origin,
-        as_path: AsPath::default(),
-        next_hop: BgpNextHop { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), link_local: None },
         med: route.med,
         local_pref: route.local_pref,
-        atomic_aggregate: false,
-        aggregator: None,
         communities: route.communities.clone(),
-        originator_id: None,
-        cluster_list: Vec::new(),
-        extended_communities: Vec::new(),
         large_communities: route.large_communities.clone(),
-        unknown: Vec::new(),
+        ..Attributes::new(route.origin, AsPath::default(), next_hop)
     }
 }
 
-/// The key of an own route's set; its first byte is none that [`crate::attrs::key_of`] makes.
-pub(super) fn key(key: &mut Vec<u8>, generation: u8, route: &OwnRoute) {
-    key.clear();
-    key.extend([0xff, generation, route.origin as u8]);
-    for number in [route.med, route.local_pref] {
-        key.push(u8::from(number.is_some()));
-        key.extend(number.unwrap_or(0).to_be_bytes());
-    }
-    key.extend((route.communities.len() as u64).to_be_bytes());
-    key.extend(route.communities.iter().flat_map(|c| c.to_be_bytes()));
-    key.extend((route.large_communities.len() as u64).to_be_bytes());
-    key.extend(route.large_communities.iter().flatten().flat_map(|c| c.to_be_bytes()));
+/// The key of an own route's set.
+pub(super) fn key(key: &mut Vec<u8>, generation: u8, route: &OwnRoute, attributes: &Attributes) {
+    let mut groups = Vec::new();
     for group in &route.groups {
-        key.extend((group.len() as u64).to_be_bytes());
-        key.extend(group.bytes());
+        let name = group.as_bytes();
+        let len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        groups.extend(len.to_be_bytes());
+        groups.extend(name.iter().take(usize::from(len)));
     }
+    let (internal, raw) = attrs::encode(attributes);
+    let parts = Key {
+        internal,
+        four_octet_as: true,
+        maker: Maker::Own,
+        kernel: route.kernel,
+        generation,
+        next_hop: attributes.next_hop,
+        weight: 0,
+        groups: &groups,
+        raw: &raw,
+    };
+    parts.write(key);
 }

@@ -1,26 +1,29 @@
 //! What a peer is sent next.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 use bgp_packet::{
-    BgpNextHop, PeerKind, RefreshKind, encode_attributes, encode_route_refresh, end_of_rib, pack,
-    pack_withdrawn,
+    BgpNextHop, PathId, RefreshKind, encode_attributes, encode_route_refresh, end_of_rib,
+    pack_paths, pack_withdrawn_paths,
 };
 use inet::{Family, Prefix};
 
-use crate::attrs::AttrId;
 use crate::family::{FamilyRib, World};
-use crate::group::{Group, NOBODY, Place, Shared, Then};
-use crate::peer::{PeerId, at};
+use crate::group::{End, Group, NOBODY, Place, Said, Shared, Then, To};
+use crate::peer::{NextHops, PeerId, at};
 use crate::rib::Rib;
-use crate::table::Entry;
+use crate::table::{Path, Table};
 
 /// Most prefixes in one chunk.
-const PREFIXES: usize = 512;
+const PREFIXES: usize = 1024;
 /// About as many bytes of attributes in one chunk; messages are bounded by this and [`PREFIXES`].
-const ATTRIBUTE_BYTES: usize = 32 * 1024;
+const ATTRIBUTE_BYTES: usize = 48 * 1024;
 /// Most entries a walk looks at for one chunk.
 const ENTRIES: u32 = 4096;
+/// The same where a policy is asked about each.
+const ASKED_ENTRIES: u32 = 512;
+/// Most chunks without anything for the peer that are passed over in one call.
+const BARREN: usize = 8;
 
 /// What there is for a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +46,8 @@ pub enum Fill {
 /// Prefixes to be announced and withdrawn, before they are bytes.
 #[derive(Default)]
 struct Chunk {
-    announce: Vec<(AttrId, u16, Prefix)>,
-    withdraw: Vec<Prefix>,
-    not_for: Vec<u16>,
+    announce: Vec<(Path, PathId, Prefix)>,
+    withdraw: Vec<(PathId, Prefix, To)>,
     attribute_bytes: usize,
 }
 
@@ -81,7 +83,7 @@ impl Rib {
     fn fill_family(&mut self, id: PeerId, family: Family) -> Fill {
         let Some(peer) = self.peers.get(usize::from(id.0)) else { return Fill::Nothing };
         let Some(slot) = peer.groups[at(family)] else { return Fill::Nothing };
-        let next_hop = peer.session.as_ref().and_then(|facts| facts.next_hops.of(family));
+        let next_hops = peer.session.as_ref().map(|facts| facts.next_hops).unwrap_or_default();
         let keyed = self.keyed;
         let (world, families) = self.parts();
         let rib = &mut families[at(family)];
@@ -89,7 +91,15 @@ impl Rib {
         let Some(mut group) = rib.groups.get_mut(slot).and_then(Option::take) else {
             return Fill::Nothing;
         };
-        let (fill, gone) = fill_from(&world, rib, &mut group, id, next_hop);
+        let mut gone = Vec::new();
+        let mut fill = Fill::Busy;
+        for _ in 0..BARREN {
+            let walks = group.member(id).is_some_and(|member| member.walk.is_some());
+            fill = fill_from(&world, rib, &mut group, id, next_hops, &mut gone);
+            if walks || fill != Fill::Busy {
+                break;
+            }
+        }
         rib.groups[slot] = Some(group);
         for idx in gone {
             rib.free_if_unused(keyed, idx);
@@ -103,9 +113,10 @@ fn fill_from(
     rib: &mut FamilyRib,
     group: &mut Group,
     id: PeerId,
-    next_hop: Option<IpAddr>,
-) -> (Fill, Vec<u32>) {
-    let nothing = (Fill::Nothing, Vec::new());
+    next_hops: NextHops,
+    gone: &mut Vec<u32>,
+) -> Fill {
+    let nothing = Fill::Nothing;
     let Some(member) = group.member(id) else { return nothing };
     if !group.waiting(member) {
         return nothing;
@@ -115,10 +126,9 @@ fn fill_from(
     let Some(member) = group.member_mut(id) else { return nothing };
     if !member.leftovers.is_empty() {
         let from = member.leftovers.len().saturating_sub(PREFIXES);
-        let messages = pack_withdrawn(member.leftovers.drain(from..), &options);
-        let fill =
-            Fill::Bytes { updates: messages.len() as u64, refreshes: 0, bytes: messages.concat() };
-        return (fill, Vec::new());
+        let messages = pack_withdrawn_paths(member.leftovers.drain(from..), &options);
+        let (updates, bytes) = (messages.len() as u64, messages.concat());
+        return Fill::Bytes { updates, refreshes: 0, bytes };
     }
     member.turn = !member.turn;
     let place = match (member.walk, first_change) {
@@ -128,11 +138,14 @@ fn fill_from(
         (None, None) => return nothing,
     };
     let (mut bytes, mut updates, then) =
-        chunk(world, rib, group, id, next_hop, place, first_change);
+        chunk(world, rib, group, id, next_hops, place, first_change);
     let mut refreshes = 0;
-    let mut gone = Vec::new();
     match then {
-        Then::Change(next) => gone = group.advance(id, next),
+        Then::Change(next) => {
+            let (entries, more) = group.advance(id, next);
+            gone.extend(entries);
+            rib.untrimmed |= more;
+        }
         Then::Walk(next) => {
             if next.is_none() {
                 group.end_walk(id);
@@ -159,12 +172,11 @@ fn fill_from(
         }
     }
     let waits = group.member(id).is_some_and(|member| group.waiting(member));
-    let fill = match bytes.is_empty() {
+    match bytes.is_empty() {
         false => Fill::Bytes { bytes, updates, refreshes },
         true if waits => Fill::Busy,
         true => Fill::Nothing,
-    };
-    (fill, gone)
+    }
 }
 
 /// The bytes from a place on, and the place after them.
@@ -173,121 +185,179 @@ fn chunk(
     rib: &FamilyRib,
     group: &mut Group,
     id: PeerId,
-    next_hop: Option<IpAddr>,
+    next_hops: NextHops,
     place: Place,
     first_change: Option<u32>,
 ) -> (Vec<u8>, u64, Then) {
+    let options = *group.options();
     let resync = group.member(id).is_some_and(|member| member.resync);
-    if !resync && let Some(shared) = group.shared(place, next_hop, id) {
-        return (shared.bytes.clone(), shared.updates, shared.then);
+    let walk_end = match place {
+        Place::Walk(_) => group.walk_end(id, rib.table.end()),
+        Place::Change(_) => 0,
+    };
+    // Others that walk are not told what is not for them; and a walk that ends where it begins is
+    // nobody else's.
+    let shares = group.members.len() > 1
+        && match place {
+            Place::Walk(cursor) => !resync && cursor < walk_end,
+            Place::Change(_) => true,
+        };
+    if shares && let Some(shared) = group.shared(place, &next_hops, walk_end) {
+        let (bytes, updates) = shared.said.to(id.0, &options);
+        return (bytes, updates, then(group, shared.end, walk_end));
     }
     let mut chunk = Chunk::default();
-    let says = Says { world, me: id.0, next_hop };
-    let then = match place {
+    let says = Says { world, table: &rib.table, next_hops };
+    let end = match place {
         Place::Walk(cursor) => {
             let mut idx = cursor;
-            let end = rib.table.end().min(cursor.saturating_add(ENTRIES));
+            let entries = if group.key.policy().is_some() { ASKED_ENTRIES } else { ENTRIES };
+            let end = walk_end.min(cursor.saturating_add(entries));
             while idx < end && !chunk.is_full() {
-                if let Some(entry) = rib.table.get(idx) {
-                    let now = rib.source(world, group, idx);
-                    group.walked(idx, now);
-                    // With resync the peer may hold anything.
-                    let held = if resync { PeerId::LOCAL.0 } else { NOBODY };
-                    says.add(&mut chunk, group, entry, now, held);
+                if rib.table.exists(idx) {
+                    says.walk(&mut chunk, rib, group, idx, resync);
                 }
                 idx += 1;
             }
-            Then::Walk(Some(idx).filter(|idx| *idx < rib.table.end()))
+            End::Walk(idx)
         }
-        Place::Change(_) => {
+        Place::Change(first) => {
+            let mut end = End::Change(0, first);
             let mut next = first_change;
             while let Some(idx) = next.filter(|_| !chunk.is_full()) {
-                let out = *group.out(idx);
-                if let Some(entry) = rib.table.get(idx) {
-                    says.add(&mut chunk, group, entry, out.now, out.held);
+                if group.has_paths() {
+                    let several = group.several(idx);
+                    says.add_paths(&mut chunk, idx, &several.now, &several.held);
+                } else {
+                    let out = group.out(idx);
+                    says.add(&mut chunk, idx, out.now, out.held);
                 }
+                end = End::Change(idx, group.seq(idx));
                 next = group.after(idx);
             }
-            Then::Change(next)
+            end
         }
     };
-    let mine = chunk.not_for.contains(&id.0);
-    let not_for = std::mem::take(&mut chunk.not_for);
-    let (bytes, updates) = says.encode(group, chunk);
-    if !resync && !mine && group.members.len() > 1 {
-        let bytes = bytes.clone();
-        group.share(Shared { place, next_hop, bytes, updates, not_for, then });
+    let said = says.encode(group, chunk);
+    let (bytes, updates) = said.to(id.0, &options);
+    if shares {
+        group.share(Shared { place, next_hops, said, end });
     }
-    (bytes, updates, then)
+    (bytes, updates, then(group, end, walk_end))
 }
 
-/// What one peer is told.
+fn then(group: &Group, end: End, walk_end: u32) -> Then {
+    match end {
+        End::Walk(next) => Then::Walk(Some(next).filter(|next| *next < walk_end)),
+        End::Change(last, _) => Then::Change(group.after(last)),
+    }
+}
+
+/// Next hop and attributes, as they are said.
+type Outgoing = (BgpNextHop, Vec<u8>);
+
+/// What a group is told.
 struct Says<'a> {
     world: &'a World<'a>,
-    me: u16,
-    next_hop: Option<IpAddr>,
+    table: &'a Table,
+    next_hops: NextHops,
 }
 
 impl Says<'_> {
-    fn add(&self, chunk: &mut Chunk, group: &Group, entry: &Entry, now: u16, held: u16) {
-        for source in [now, held] {
-            // Peers come one after another: looking at the last is mostly enough.
-            if source != PeerId::LOCAL.0 && chunk.not_for.last() != Some(&source) {
-                chunk.not_for.push(source);
-            }
+    /// A walk comes to an entry. With `resync` the peer may hold any of its paths.
+    fn walk(&self, chunk: &mut Chunk, rib: &FamilyRib, group: &mut Group, idx: u32, resync: bool) {
+        if !group.has_paths() {
+            let now = rib.source(self.world, group, idx);
+            group.walked(idx, now);
+            let held = if resync { PeerId::LOCAL.0 } else { NOBODY };
+            self.add(chunk, idx, now, held);
+            return;
         }
-        let best = entry.best().filter(|path| path.peer.0 == now && now != self.me);
-        match best {
-            Some(_) if self.own_next_hop(group, now) && self.next_hop.is_none() => {}
+        let told = rib.told(self.world, group, idx);
+        let now: Vec<(u16, u16)> = told.iter().map(|path| (path.local, path.peer.0)).collect();
+        let all: Vec<u16> = self.table.paths(idx).iter().map(|path| path.local).collect();
+        let held = if resync { &all[..] } else { &[] };
+        self.add_paths(chunk, idx, &now, held);
+        group.walked_paths(idx, now, &all);
+    }
+
+    fn add(&self, chunk: &mut Chunk, idx: u32, now: u16, held: u16) {
+        let Some(prefix) = self.table.prefix(idx) else { return };
+        match self.table.best(idx).filter(|path| path.peer.0 == now) {
             Some(path) => {
-                if chunk.announce.last().is_none_or(|(set, ..)| *set != path.attr) {
-                    let set = self.world.attrs.get(path.attr);
-                    chunk.attribute_bytes += set.map_or(0, |set| set.raw_len());
+                self.announce(chunk, path, PathId::NONE, prefix);
+                // A peer is not told its own path, and loses what it held before.
+                if held != NOBODY && held != now && now != PeerId::LOCAL.0 {
+                    chunk.withdraw.push((PathId::NONE, prefix, To::Only(now)));
                 }
-                chunk.announce.push((path.attr, now, entry.prefix));
-                return;
+            }
+            None if held != NOBODY => {
+                chunk.withdraw.push((PathId::NONE, prefix, To::AllBut(held)));
             }
             None => {}
         }
-        if held != NOBODY && held != self.me {
-            chunk.withdraw.push(entry.prefix);
+    }
+
+    /// The same with path ids: a withdrawal of one that the peer does not hold does no harm.
+    fn add_paths(&self, chunk: &mut Chunk, idx: u32, now: &[(u16, u16)], held: &[u16]) {
+        let Some(prefix) = self.table.prefix(idx) else { return };
+        for id in held {
+            let to = match now.iter().find(|(local, _)| local == id) {
+                None => To::AllBut(NOBODY),
+                Some((_, source)) if *source == PeerId::LOCAL.0 => continue,
+                Some((_, source)) => To::Only(*source),
+            };
+            chunk.withdraw.push((PathId(u32::from(*id)), prefix, to));
         }
-    }
-
-    /// Whether we are the next hop: towards other ASes, and of own routes (RFC 4271 §5.1.3).
-    fn own_next_hop(&self, group: &Group, source: u16) -> bool {
-        group.options().kind == PeerKind::External || source == PeerId::LOCAL.0
-    }
-
-    fn encode(&self, group: &Group, mut chunk: Chunk) -> (Vec<u8>, u64) {
-        let options = group.options();
-        let mut announced = Vec::new();
-        let mut updates = 0;
-        // Stable: prefixes of one set keep their order.
-        chunk.announce.sort_by_key(|(set, ..)| *set);
-        for run in chunk.announce.chunk_by(|a, b| a.0 == b.0) {
-            let Some((id, source, _)) = run.first().copied() else { continue };
-            let Some(set) = self.world.attrs.get(id) else { continue };
-            let own = self.own_next_hop(group, source);
-            let address = if own { self.next_hop } else { Some(set.attributes.next_hop.address) };
-            let Some(address) = address else { continue };
-            let attributes = encode_attributes(&group.key.outgoing(set, PeerId(source)), options);
-            let prefixes = run.iter().map(|(.., prefix)| *prefix);
-            let next_hop = BgpNextHop { address, link_local: None };
-            match pack(&attributes, &next_hop, prefixes.clone(), options) {
-                Ok(messages) => {
-                    updates += messages.len() as u64;
-                    announced.extend(messages.into_iter().flatten());
-                }
-                // RFC 4271 §9.2: what does not fit into a message is not announced.
-                Err(_) => chunk.withdraw.extend(prefixes),
+        for (id, _) in now {
+            let path = self.table.paths(idx).iter().find(|path| path.local == *id);
+            if let Some(path) = path {
+                self.announce(chunk, *path, PathId(u32::from(*id)), prefix);
             }
         }
-        let withdrawn = pack_withdrawn(chunk.withdraw, options);
-        updates += withdrawn.len() as u64;
-        let mut bytes = withdrawn.concat();
-        bytes.append(&mut announced);
-        (bytes, updates)
+    }
+
+    fn announce(&self, chunk: &mut Chunk, path: Path, id: PathId, prefix: Prefix) {
+        if chunk.announce.last().is_none_or(|(last, ..)| last.post != path.post) {
+            chunk.attribute_bytes += self.world.set(&path).map_or(0, |set| set.raw_len());
+        }
+        chunk.announce.push((path, id, prefix));
+    }
+
+    fn encode(&self, group: &Group, mut chunk: Chunk) -> Said {
+        let options = group.options();
+        let uniform = group.key.is_uniform();
+        // Stable: prefixes of one set keep their order.
+        chunk.announce.sort_by_key(|(path, ..)| (path.peer, path.post.set()));
+        let same = |a: &Path, b: &Path| a.post == b.post && a.peer == b.peer;
+        let mut said = Said::new();
+        let mut parts: BTreeMap<Outgoing, Vec<(PathId, Prefix)>> = BTreeMap::new();
+        for run in chunk.announce.chunk_by(|a, b| same(&a.0, &b.0)) {
+            let step = if uniform { run.len() } else { 1 };
+            let source = run.first().map_or(NOBODY, |(path, ..)| path.peer.0);
+            let gone = |(id, prefix)| (id, prefix, To::AllBut(source));
+            for part in run.chunks(step) {
+                let Some((path, _, prefix)) = part.first() else { continue };
+                let prefixes = part.iter().map(|(_, id, prefix)| (*id, *prefix));
+                match group.key.outgoing(self.world, path, prefix, &self.next_hops) {
+                    Ok(out) => {
+                        let key = (out.next_hop, encode_attributes(&out, options));
+                        parts.entry(key).or_default().extend(prefixes);
+                    }
+                    // What the policy or the next hop said when it was chosen holds no more.
+                    Err(_) => chunk.withdraw.extend(prefixes.map(gone)),
+                }
+            }
+            while let Some(((next_hop, attributes), prefixes)) = parts.pop_first() {
+                match pack_paths(&attributes, &next_hop, prefixes.iter().copied(), options) {
+                    Ok(messages) => said.announce(source, &messages),
+                    // RFC 4271 §9.2: what does not fit into a message is not announced.
+                    Err(_) => chunk.withdraw.extend(prefixes.into_iter().map(gone)),
+                }
+            }
+        }
+        said.withdraw(chunk.withdraw, options);
+        said
     }
 }
 

@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bgp_packet::{Attributes, PeerKind};
+use bgp_packet::{Attributes, PathId};
 use inet::{Family, Prefix};
 
 use crate::decision::{Ineligible, Step, decide};
 use crate::export::Reason;
 use crate::family::FamilyRib;
-use crate::group::Group;
+use crate::group::{Group, NOBODY};
 use crate::peer::{Life, PeerId, at};
 use crate::rib::Rib;
-use crate::table::{Entry, Path};
+use crate::table::Path;
 
 /// A path and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathView<'a> {
+pub struct PathView {
     /// Whom it was learned from; [`PeerId::LOCAL`] when originated here.
     pub peer: PeerId,
-    /// Its attributes after import.
-    pub attributes: &'a Attributes,
+    /// The peer's path id (RFC 7911); 0 without.
+    pub path_id: PathId,
+    /// Our path id, under which peers are told of it.
+    pub local_id: PathId,
+    /// Its attributes after import; as received where import refuses it.
+    pub attributes: Attributes,
+    /// Weight from the import policy.
+    pub weight: u32,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// What the decision process made of it.
@@ -42,18 +48,18 @@ pub enum PathState {
 
 impl Rib {
     /// All paths to a prefix, best first.
-    pub fn paths(&self, prefix: &Prefix) -> Vec<PathView<'_>> {
+    pub fn paths(&self, prefix: &Prefix) -> Vec<PathView> {
         let rib = &self.families[at(prefix.family())];
-        let entry = rib.table.find(self.keyed, prefix).and_then(|idx| rib.table.get(idx));
-        entry.map(|entry| self.explain(rib, entry)).unwrap_or_default()
+        let idx = rib.table.find(self.keyed, prefix);
+        idx.map(|idx| self.views(rib, idx)).unwrap_or_default()
     }
 
     /// The prefixes of a family with their paths, best first, in no order.
-    pub fn prefixes(&self, family: Family) -> impl Iterator<Item = (Prefix, Vec<PathView<'_>>)> {
+    pub fn prefixes(&self, family: Family) -> impl Iterator<Item = (Prefix, Vec<PathView>)> {
         let rib = &self.families[at(family)];
-        rib.table.iter().filter_map(|entry| {
-            let paths = self.explain(rib, entry);
-            if paths.is_empty() { None } else { Some((entry.prefix, paths)) }
+        (0..rib.table.end()).filter_map(|idx| {
+            let paths = self.views(rib, idx);
+            if paths.is_empty() { None } else { Some((rib.table.prefix(idx)?, paths)) }
         })
     }
 
@@ -62,69 +68,65 @@ impl Rib {
         &self,
         peer: PeerId,
         family: Family,
-    ) -> impl Iterator<Item = (Prefix, PathView<'_>)> {
+    ) -> impl Iterator<Item = (Prefix, PathView)> {
         let rib = &self.families[at(family)];
-        rib.table
-            .iter()
-            .filter(move |entry| entry.paths().iter().any(|path| path.peer == peer))
-            .filter_map(move |entry| {
-                let mut paths = self.explain(rib, entry).into_iter();
-                paths.find(|path| path.peer == peer).map(|path| (entry.prefix, path))
+        (0..rib.table.end())
+            .filter(move |idx| rib.table.paths(*idx).iter().any(|path| path.peer == peer))
+            .flat_map(move |idx| {
+                let prefix = rib.table.prefix(idx);
+                let paths = self.views(rib, idx).into_iter();
+                paths.filter(move |path| path.peer == peer).filter_map(move |p| Some((prefix?, p)))
             })
     }
 
     /// What a peer is told, in no order: attributes as on the wire, with the next hop said to it.
+    /// With path ids a prefix may come several times.
     pub fn adj_rib_out(
         &self,
         peer: PeerId,
         family: Family,
     ) -> impl Iterator<Item = (Prefix, Attributes)> + '_ {
-        let rib = &self.families[at(family)];
-        rib.table.iter().filter_map(move |entry| {
-            let (group, path) = self.sent(peer, family, entry).ok()?;
-            let set = self.attrs.get(path.attr)?;
-            let mut attributes = group.key.outgoing(set, path.peer);
-            if let Some(own) = self.own_next_hop(group, peer, family, &path) {
-                attributes.next_hop.address = own?;
-                attributes.next_hop.link_local = None;
-            }
-            Some((entry.prefix, attributes))
-        })
+        self.adj_rib_out_paths(peer, family).map(|(prefix, _, attributes)| (prefix, attributes))
     }
 
-    /// How many prefixes a peer is told of, once it was told all.
+    /// [`Rib::adj_rib_out`] with the path ids; 0 without.
+    pub fn adj_rib_out_paths(
+        &self,
+        peer: PeerId,
+        family: Family,
+    ) -> impl Iterator<Item = (Prefix, PathId, Attributes)> + '_ {
+        let rib = &self.families[at(family)];
+        (0..rib.table.end()).flat_map(move |idx| self.sent(peer, rib, idx))
+    }
+
+    /// How many prefixes (with path ids: paths) a peer is told of, once it was told all.
     pub fn out_count(&self, peer: PeerId, family: Family) -> u32 {
-        let facts = self.peers.get(usize::from(peer.0)).and_then(|peer| peer.session.as_ref());
-        let Some((facts, group)) = facts.zip(self.group_of(peer, family)) else { return 0 };
-        let all = group.announced_to(peer);
-        match (facts.next_hops.of(family), facts.options.kind) {
-            (Some(_), _) => all,
-            // Without an address of ours, only what keeps the next hop it came with is told.
-            (None, PeerKind::Internal) => all - group.announced_from(PeerId::LOCAL),
-            (None, PeerKind::External) => 0,
-        }
+        self.group_of(peer, family).map_or(0, |group| group.announced_to(peer))
     }
 
     /// Why a prefix is, or is not, announced to a peer.
     pub fn why_sent(&self, peer: PeerId, prefix: &Prefix) -> Reason {
         let family = prefix.family();
-        let rib = &self.families[at(family)];
-        let idx = rib.table.find(self.keyed, prefix);
-        let Some(entry) = idx.and_then(|idx| rib.table.get(idx)) else {
-            return match self.session_reason(peer, family) {
-                Ok(_) => Reason::NoRoute,
-                Err(reason) => reason,
-            };
+        let group = match self.session_reason(peer, family) {
+            Ok(group) => group,
+            Err(reason) => return reason,
         };
-        match self.sent(peer, family, entry) {
-            Ok((group, _)) => {
-                let waits = group
-                    .member(peer)
-                    .is_some_and(|member| idx.is_some_and(|idx| group.waits(member, idx)));
-                if waits { Reason::Pending } else { Reason::Announced }
+        let rib = &self.families[at(family)];
+        let Some(idx) = rib.table.find(self.keyed, prefix) else { return Reason::NoRoute };
+        let paths = self.candidates_out(rib, group, idx);
+        let mut reason = Reason::NoRoute;
+        for path in paths {
+            match self.tells(peer, group, &path, prefix) {
+                Ok(()) => {
+                    let waits = group.member(peer).is_some_and(|member| group.waits(member, idx));
+                    return if waits { Reason::Pending } else { Reason::Announced };
+                }
+                // Of several, the best one's reason.
+                Err(why) if reason == Reason::NoRoute => reason = why,
+                Err(_) => {}
             }
-            Err(reason) => reason,
         }
+        reason
     }
 
     /// The address of a peer.
@@ -137,12 +139,12 @@ impl Rib {
         self.hops.iter().collect()
     }
 
-    fn group_of(&self, peer: PeerId, family: Family) -> Option<&Group> {
+    pub(super) fn group_of(&self, peer: PeerId, family: Family) -> Option<&Group> {
         let slot = self.peers.get(usize::from(peer.0))?.groups[at(family)]?;
         self.families[at(family)].groups.get(slot)?.as_ref()
     }
 
-    fn session_reason(&self, peer: PeerId, family: Family) -> Result<&Group, Reason> {
+    pub(super) fn session_reason(&self, peer: PeerId, family: Family) -> Result<&Group, Reason> {
         let facts = self.peers.get(usize::from(peer.0)).and_then(|peer| peer.session.as_ref());
         if facts.is_none() {
             return Err(Reason::NotEstablished);
@@ -151,39 +153,52 @@ impl Rib {
         if self.settled { Ok(group) } else { Err(Reason::SelectionDeferred) }
     }
 
-    fn sent(&self, peer: PeerId, family: Family, entry: &Entry) -> Result<(&Group, Path), Reason> {
-        let group = self.session_reason(peer, family)?;
-        let best = entry.best().ok_or(Reason::NoRoute)?;
-        let set = self.attrs.get(best.attr).ok_or(Reason::NoRoute)?;
-        if best.peer == peer {
+    /// The paths that a group would be told of if nothing spoke against it.
+    pub(super) fn candidates_out(&self, rib: &FamilyRib, group: &Group, idx: u32) -> Vec<Path> {
+        rib.candidates_out(&self.world(), &group.key, idx)
+    }
+
+    /// Whether a peer is told of a path.
+    pub(super) fn tells(
+        &self,
+        peer: PeerId,
+        group: &Group,
+        path: &Path,
+        prefix: &Prefix,
+    ) -> Result<(), Reason> {
+        if path.peer == peer {
             return Err(Reason::SplitHorizon);
         }
-        group.key.allows(self.settings.transit, set, best.peer, &self.peers)?;
-        match self.own_next_hop(group, peer, family, &best) {
-            Some(None) => Err(Reason::NoNextHop),
-            Some(Some(_)) | None => Ok((group, best)),
-        }
+        group.key.permits(&self.world(), path, prefix, None)
     }
 
-    /// None: the path's own next hop is told. Some: ours is, if there is one.
-    fn own_next_hop(
+    /// What a peer is told of an entry.
+    pub(super) fn sent(
         &self,
-        group: &Group,
         peer: PeerId,
-        family: Family,
-        path: &Path,
-    ) -> Option<Option<IpAddr>> {
-        let external = group.options().kind == PeerKind::External;
-        if !external && path.peer != PeerId::LOCAL {
-            return None;
-        }
+        rib: &FamilyRib,
+        idx: u32,
+    ) -> Vec<(Prefix, PathId, Attributes)> {
+        let group = self.session_reason(peer, rib.family);
+        let Some((group, prefix)) = group.ok().zip(rib.table.prefix(idx)) else {
+            return Vec::new();
+        };
         let facts = self.peers.get(usize::from(peer.0)).and_then(|peer| peer.session.as_ref());
-        Some(facts.and_then(|facts| facts.next_hops.of(family)))
+        let next_hops = facts.map(|facts| facts.next_hops).unwrap_or_default();
+        let paths = self.candidates_out(rib, group, idx).into_iter();
+        let told = paths.filter(|path| self.tells(peer, group, path, &prefix).is_ok());
+        told.filter_map(|path| {
+            let out = group.key.outgoing(&self.world(), &path, &prefix, &next_hops).ok()?;
+            let id = if group.has_paths() { u32::from(path.local) } else { 0 };
+            Some((prefix, PathId(id), out))
+        })
+        .collect()
     }
 
-    fn explain(&self, rib: &FamilyRib, entry: &Entry) -> Vec<PathView<'_>> {
+    /// The paths of an entry, best first.
+    pub(super) fn views(&self, rib: &FamilyRib, idx: u32) -> Vec<PathView> {
         let world = self.world();
-        let paths = entry.paths();
+        let paths = rib.table.paths(idx);
         let candidates: Vec<_> =
             paths.iter().filter_map(|path| world.candidate(rib.family, path)).collect();
         if candidates.len() != paths.len() {
@@ -191,7 +206,7 @@ impl Rib {
         }
         let mut chosen = Vec::new();
         let mut lost = BTreeMap::new();
-        decide(&candidates, self.settings.multi_path, &mut chosen, |i, step| {
+        decide(&candidates, &self.settings.multipath, &mut chosen, |i, step| {
             lost.insert(i, step);
         });
         let why = match lost.values().max() {
@@ -209,28 +224,57 @@ impl Rib {
         let order: Vec<usize> = chosen.iter().copied().chain(rest).collect();
         let view = |i: usize| {
             let path = paths.get(i)?;
-            if world.life(rib.family, path) == Life::Dead {
-                return None;
-            }
-            let set = self.attrs.get(path.attr)?;
-            Some(PathView {
-                peer: path.peer,
-                attributes: &set.attributes,
-                stale: world.life(rib.family, path) == Life::Stale,
-                state: state(i),
-            })
+            self.path_view(rib.family, path, false, state(i))
         };
         order.into_iter().filter_map(view).collect()
+    }
+
+    /// One path; `raw`: with its attributes as received. None for a dead one.
+    pub(super) fn path_view(
+        &self,
+        family: Family,
+        path: &Path,
+        raw: bool,
+        state: PathState,
+    ) -> Option<PathView> {
+        let life = self.world().life(family, path);
+        if life == Life::Dead {
+            return None;
+        }
+        let set = path.post.set().filter(|_| !raw).unwrap_or(path.attr);
+        let set = self.attrs.get(set)?;
+        Some(PathView {
+            peer: path.peer,
+            path_id: PathId(path.id),
+            local_id: PathId(u32::from(path.local)),
+            attributes: set.attributes()?,
+            weight: set.facts.weight,
+            stale: life == Life::Stale,
+            state,
+        })
     }
 
     /// Whether what each group holds to be announced is what its rules give now, for tests.
     pub fn groups_agree(&self) -> bool {
         let world = self.world();
+        let agrees = |rib: &FamilyRib, group: &Group, idx: u32| {
+            let Some(prefix) = rib.table.prefix(idx) else {
+                return group.out(idx).now == NOBODY;
+            };
+            let mut told = self.candidates_out(rib, group, idx);
+            told.retain(|path| group.key.permits(&world, path, &prefix, None).is_ok());
+            told.sort_by_key(|path| path.local);
+            if !group.has_paths() {
+                let now = told.first().map_or(NOBODY, |path| path.peer.0);
+                return group.out(idx).now == now;
+            }
+            let now = told.iter().map(|path| (path.local, path.peer.0));
+            now.eq(group.several(idx).now.iter().copied())
+        };
         self.families.iter().all(|rib| {
             rib.groups.iter().flatten().all(|group| {
                 group.members.iter().any(|member| member.walk.is_some())
-                    || (0..rib.table.end())
-                        .all(|idx| group.out(idx).now == rib.source(&world, group, idx))
+                    || (0..rib.table.end()).all(|idx| agrees(rib, group, idx))
             })
         })
     }

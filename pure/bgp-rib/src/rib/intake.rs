@@ -1,0 +1,268 @@
+//! What peers send, and what is originated here: into the tables.
+
+use bgp_packet::{
+    Attributes, BgpNextHop, Malformation, Nlri, Notification, Options, PathId, RawAttributes,
+    Update, Verdict,
+};
+use inet::{Family, Prefix};
+
+use crate::attrs::{self, AttrId, Facts, Key, Maker, Post};
+use crate::decision::Ineligible;
+use crate::hops::HopId;
+use crate::import::Imported;
+use crate::peer::{PeerId, at};
+use crate::rib::{OwnRoute, Rib, Updated, own};
+use crate::table::Path;
+
+/// Prefixes that are looked up one right after another.
+const AHEAD: usize = 32;
+
+impl Rib {
+    /// Takes in an UPDATE of the peer's session.
+    pub fn update(&mut self, id: PeerId, options: &Options, update: &Update<'_>) -> Updated {
+        let mut updated = Updated { malformed: update.malformed.clone(), reset: None };
+        for nlri in &update.withdrawn {
+            self.withdraw_all(id, nlri);
+        }
+        for reach in &update.reach {
+            let raw = &update.attributes;
+            let set = match self.intern(id, options, raw, reach.next_hop, &mut updated) {
+                Ok(set) => set,
+                Err(reset) => {
+                    updated.reset = Some(reset);
+                    return updated;
+                }
+            };
+            for (path_id, prefix) in reach.nlri.paths() {
+                match set {
+                    Some(set) => self.announce(id, &prefix, path_id, set),
+                    None => self.withdraw(id, &prefix, path_id),
+                }
+            }
+            if let Some(set) = set {
+                self.release(set);
+            }
+        }
+        updated
+    }
+
+    /// Originates a prefix here, or no longer.
+    pub fn originate(&mut self, prefix: &Prefix, route: Option<&OwnRoute>) {
+        let Some(route) = route else {
+            self.withdraw(PeerId::LOCAL, prefix, PathId::NONE);
+            return;
+        };
+        let mut key = std::mem::take(&mut self.key);
+        let attributes = own::attributes(route);
+        own::key(&mut key, self.generation, route, &attributes);
+        let set = self.attrs.acquire(self.keyed, &key).unwrap_or_else(|| {
+            let (asn, id) = (self.settings.asn, self.settings.router_id);
+            let facts = Facts::of(self.keyed, &attributes, 0, HopId::SELF, asn, id);
+            self.attrs.insert(self.keyed, &key, facts)
+        });
+        self.key = key;
+        self.announce(PeerId::LOCAL, prefix, PathId::NONE, set);
+        self.release(set);
+    }
+
+    /// The set of a reach, with a reference of its own; none: treat as withdraw (RFC 7606 §2).
+    pub(super) fn intern(
+        &mut self,
+        id: PeerId,
+        options: &Options,
+        raw: &RawAttributes<'_>,
+        next_hop: BgpNextHop,
+        updated: &mut Updated,
+    ) -> Result<Option<AttrId>, Notification> {
+        let session = self.peers.get(usize::from(id.0)).and_then(|peer| peer.session.as_ref());
+        let family = Family::of(&next_hop.address);
+        if session.is_some_and(|facts| facts.next_hops.of(family) == Some(next_hop.address)) {
+            // RFC 4271 §5.1.3, §6.3: semantically wrong, the route is ignored.
+            let reason = "the next hop is our own address";
+            updated.malformed.push(Malformation { code: 3, reason });
+            return Ok(None);
+        }
+        let mut key = std::mem::take(&mut self.key);
+        Key::received(self.generation, options, next_hop, &raw.bytes).write(&mut key);
+        let found = self.attrs.acquire(self.keyed, &key);
+        let result = match found {
+            Some(set) => Ok(Some(set)),
+            None => match raw.decode(options, next_hop) {
+                Verdict::Accept(mut attributes, discarded) => {
+                    updated.malformed.extend(discarded);
+                    attrs::received(&mut attributes, options.kind);
+                    Ok(Some(self.insert(&key, &attributes, 0)))
+                }
+                Verdict::TreatAsWithdraw(why) => {
+                    updated.malformed.extend(why);
+                    Ok(None)
+                }
+                Verdict::Reset(notification) => Err(notification),
+            },
+        };
+        self.key = key;
+        result
+    }
+
+    /// A set under a key that is not there yet.
+    pub(super) fn insert(&mut self, key: &[u8], attributes: &Attributes, weight: u32) -> AttrId {
+        let hop = self.hops.acquire(attributes.next_hop.address);
+        let (asn, router_id) = (self.settings.asn, self.settings.router_id);
+        let facts = Facts::of(self.keyed, attributes, weight, hop, asn, router_id);
+        self.attrs.insert(self.keyed, key, facts)
+    }
+
+    /// What import makes of a received set, with a reference to the set that it becomes.
+    pub(super) fn import(
+        &mut self,
+        id: PeerId,
+        prefix: &Prefix,
+        raw: AttrId,
+        long_lived: bool,
+    ) -> Post {
+        let peer = self.peers.get(usize::from(id.0));
+        let Some((peer, set)) = peer.zip(self.attrs.get(raw)) else {
+            return Post::out(Ineligible::Dead);
+        };
+        let quickly = match &peer.context.rules {
+            Some(rules) => rules.quickly(&set.facts, long_lived),
+            None => Some(Ok(())),
+        };
+        let rules = match (quickly, &peer.context.rules) {
+            (Some(Err(why)), _) => return Post::out(why),
+            (None, Some(rules)) => rules,
+            (Some(Ok(())), _) | (None, None) => {
+                self.attrs.retain(raw);
+                return Post::of(raw);
+            }
+        };
+        let context = match rules.needs_prefix() {
+            true => 0,
+            false => peer.context.outcome(prefix.family(), long_lived),
+        };
+        if let Some(post) = set.imported(context) {
+            post.set().into_iter().for_each(|set| self.attrs.retain(set));
+            return post;
+        }
+        let Some(before) = set.attributes() else { return Post::out(Ineligible::Dead) };
+        let (post, lasts) = match rules.import(before.clone(), *prefix, peer.address, long_lived) {
+            Err(why) => (Post::out(why), true),
+            Ok(imported) if imported.weight == 0 && imported.attributes == before => {
+                self.attrs.retain(raw);
+                (Post::of(raw), imported.lasts)
+            }
+            Ok(Imported { attributes, weight, lasts }) => {
+                (Post::of(self.intern_imported(&attributes, weight)), lasts)
+            }
+        };
+        if context != 0 && lasts {
+            let forgotten = self.attrs.remember(raw, context, post);
+            forgotten.into_iter().for_each(|set| self.release(set));
+        }
+        post
+    }
+
+    pub(super) fn intern_imported(&mut self, attributes: &Attributes, weight: u32) -> AttrId {
+        let mut bytes = std::mem::take(&mut self.key);
+        let (internal, raw) = attrs::encode(attributes);
+        let key = Key {
+            internal,
+            four_octet_as: true,
+            maker: Maker::Import,
+            kernel: None,
+            generation: self.generation,
+            next_hop: attributes.next_hop,
+            weight,
+            groups: &[],
+            raw: &raw,
+        };
+        key.write(&mut bytes);
+        let found = self.attrs.acquire(self.keyed, &bytes);
+        let set = found.unwrap_or_else(|| self.insert(&bytes, attributes, weight));
+        self.key = bytes;
+        set
+    }
+
+    pub(super) fn announce(&mut self, id: PeerId, prefix: &Prefix, path_id: PathId, set: AttrId) {
+        let family = prefix.family();
+        let post = self.import(id, prefix, set, false);
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return };
+        let epoch = peer.ins[at(family)].epoch;
+        let path = Path { attr: set, post, peer: id, epoch, id: path_id.0, local: 0 };
+        peer.ins[at(family)].count(&path, 1);
+        self.attrs.retain(set);
+        let keyed = self.keyed;
+        let (world, families) = self.parts();
+        let rib = &mut families[at(family)];
+        let idx = rib.table.find_or_insert(keyed, prefix);
+        let old = rib.alter(&world, idx, false, |table| table.put(idx, path)).flatten();
+        match old {
+            Some(old) => self.forget(family, &old),
+            None => self.families[at(family)].paths += 1,
+        }
+    }
+
+    /// A large table is mostly not in the processor's caches: looking many prefixes up one right
+    /// after another lets it wait for several at once.
+    fn withdraw_all(&mut self, id: PeerId, nlri: &Nlri<'_>) {
+        let mut found = Vec::with_capacity(AHEAD);
+        let mut paths = nlri.paths();
+        loop {
+            let table = &self.families[at(nlri.family())].table;
+            let find = |(path_id, prefix)| (path_id, prefix, table.find(self.keyed, &prefix));
+            found.extend(paths.by_ref().take(AHEAD).map(find));
+            if found.is_empty() {
+                return;
+            }
+            for (path_id, prefix, idx) in found.drain(..) {
+                let Some(idx) = idx else { continue };
+                // One before it may have been the same, and its entry is free now or another's.
+                if self.families[at(prefix.family())].table.prefix(idx) == Some(prefix) {
+                    self.withdraw_at(id, &prefix, path_id, idx);
+                }
+            }
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, id: PeerId, prefix: &Prefix, path_id: PathId) {
+        let table = &self.families[at(prefix.family())].table;
+        if let Some(idx) = table.find(self.keyed, prefix) {
+            self.withdraw_at(id, prefix, path_id, idx);
+        }
+    }
+
+    fn withdraw_at(&mut self, id: PeerId, prefix: &Prefix, path_id: PathId, idx: u32) {
+        let family = prefix.family();
+        let (world, families) = self.parts();
+        let rib = &mut families[at(family)];
+        let is = |path: &Path| path.peer == id && path.id == path_id.0;
+        let Some(old) = rib.table.paths(idx).iter().find(|path| is(path)).copied() else { return };
+        rib.alter(&world, idx, false, |table| table.take(idx, is));
+        rib.paths -= 1;
+        self.forget(family, &old);
+    }
+
+    /// A path is out of the table.
+    pub(super) fn forget(&mut self, family: Family, path: &Path) {
+        if let Some(peer) = self.peer_mut(path.peer) {
+            peer.ins[at(family)].count(path, -1);
+        }
+        self.release_path(path);
+    }
+
+    pub(super) fn release_path(&mut self, path: &Path) {
+        self.release(path.attr);
+        path.post.set().into_iter().for_each(|set| self.release(set));
+    }
+
+    pub(super) fn release(&mut self, set: AttrId) {
+        let mut next = Some(set);
+        while let Some(set) = next {
+            let Some(freed) = self.attrs.release(self.keyed, set) else { return };
+            if freed.hop != HopId::SELF {
+                self.hops.release(freed.hop);
+            }
+            next = freed.imported;
+        }
+    }
+}
