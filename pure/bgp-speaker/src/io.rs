@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bgp_packet::{Malformation, Notification};
+use bgp_packet::Notification;
+use bgp_policy::KernelSource;
 use bgp_rib::Best;
-use bgp_session::State;
-use inet::{Asn, Family, LinkName, Prefix, RouterId, Timestamp};
+use inet::{Family, LinkName, Prefix};
 
-use crate::Desired;
+use crate::{BfdSession, Desired, Event, TcpOptions, TcpPeer};
 
 /// A TCP connection. A number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +111,37 @@ pub enum Input {
         /// Whether it works.
         up: bool,
     },
+    /// The neighbor on an unnumbered link has this link-local address: one that was found, or one
+    /// that has just connected over the link (before [`Input::Accepted`]). What was found stays
+    /// until another address is told; none says that there was nothing yet, or nothing any more.
+    Neighbor {
+        /// The link.
+        link: LinkName,
+        /// The neighbor's address.
+        address: Option<Ipv6Addr>,
+    },
+    /// What BFD says of a peer. Not told when a side has only switched it off.
+    Bfd {
+        /// The peer.
+        peer: IpAddr,
+        /// Whether it is seen.
+        up: bool,
+        /// The C bit of its last packet (RFC 5880 §4.1).
+        control_plane_independent: bool,
+    },
+    /// Routes of the kernel, as far as [`Output::Redistribute`] asks for them, are there, are
+    /// different, or are gone.
+    Redistribute {
+        /// The best one per prefix, or none.
+        changes: Vec<(Prefix, Option<KernelRoute>)>,
+    },
+    /// A person wants a session anew, or its routes.
+    AdminReset {
+        /// The peer.
+        peer: IpAddr,
+        /// What exactly.
+        reset: Reset,
+    },
     /// The kernel holds routes of ours, of these families (the F bit, RFC 4724 §3).
     KernelSynced {
         /// Which.
@@ -120,6 +151,31 @@ pub enum Input {
     Shutdown {
         /// TCP is closed without a NOTIFICATION, and the routes stay; else a Cease is sent.
         keep: bool,
+    },
+}
+
+/// A route of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelRoute {
+    /// Who put it there.
+    pub source: KernelSource,
+    /// Its table.
+    pub table: u32,
+}
+
+/// What a person wants of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Ask the peer for all its routes (RFC 2918), where it can answer.
+    SoftIn,
+    /// Send it all its routes again.
+    SoftOut,
+    /// Both.
+    Soft,
+    /// End the session with a Cease and begin anew. Ends each wait too.
+    Hard {
+        /// A word to the people at the other end (RFC 9003).
+        communication: Option<String>,
     },
 }
 
@@ -136,6 +192,8 @@ pub enum Output {
         local: Option<IpAddr>,
         /// TTL or hop limit of its packets.
         ttl: u8,
+        /// What it must have; in [`Output::Peers`] too, which has come before.
+        tcp: TcpOptions,
     },
     /// An accepted connection is wanted.
     Adopt {
@@ -164,142 +222,19 @@ pub enum Output {
     Untrack(IpAddr),
     /// Each prefix was chosen for since the start, and all [`Output::Best`] are out.
     Settled,
+    /// All peers as TCP must know them: who may connect, and with what keys. In place of the last
+    /// one; comes before the first connection that needs it.
+    Peers(Vec<TcpPeer>),
+    /// The links on which neighbors are to be found, in place of the last ones: answered by
+    /// [`Input::Neighbor`].
+    Find(BTreeSet<LinkName>),
+    /// All BFD sessions that are wanted, in place of the last ones.
+    Bfd(Vec<BfdSession>),
+    /// Routes of the kernel that are wanted, by source and table, in place of the last ones:
+    /// answered by [`Input::Redistribute`].
+    Redistribute(BTreeSet<(KernelSource, u32)>),
     /// For people.
     Happened(Event),
-}
-
-/// What people want to know of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A session has another state.
-    Session {
-        /// The peer.
-        peer: IpAddr,
-        /// Its name, or its address.
-        name: String,
-        /// The state.
-        state: State,
-        /// Why the session, or an attempt at one, has just ended; in words.
-        reason: Option<String>,
-    },
-    /// An inbound connection was closed.
-    Refused {
-        /// From where.
-        remote: IpAddr,
-        /// Why.
-        reason: Refusal,
-    },
-    /// Two owners want different things, or one thing twice.
-    Conflict(Conflict),
-    /// A peer sent something wrong which the session survived (RFC 7606).
-    Malformed {
-        /// The peer.
-        peer: IpAddr,
-        /// What.
-        what: Vec<Malformation>,
-    },
-    /// After a restart: choosing waits for the peers' tables (RFC 4724 §4.1).
-    SelectionDeferred {
-        /// At most until then.
-        until: Timestamp,
-    },
-    /// After a restart: choosing has begun.
-    SelectionBegan {
-        /// Because the time was over, not because all had spoken.
-        timed_out: bool,
-    },
-}
-
-/// Why an inbound connection was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
-    /// No peer has this address.
-    NotConfigured,
-    /// The peer has as many connections as it may.
-    TooManyConnections,
-    /// We are about to end.
-    ShuttingDown,
-}
-
-/// Where owners' documents do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Conflict {
-    /// Two owners, or one twice, want a peer with this address.
-    DuplicatePeer {
-        /// The address.
-        address: IpAddr,
-        /// Whose wish counts.
-        owner: String,
-        /// Whose does not.
-        ignored: String,
-    },
-    /// Two owners give different AS numbers, router ids or modes.
-    DifferentGlobal {
-        /// Whose wish counts.
-        owner: String,
-        /// Whose does not.
-        ignored: String,
-        /// The AS number in force.
-        asn: Asn,
-        /// The router id in force.
-        router_id: RouterId,
-    },
-    /// A prefix is originated twice, differently.
-    DuplicatePrefix {
-        /// The prefix.
-        prefix: Prefix,
-        /// Whose wish counts.
-        owner: String,
-        /// Whose does not.
-        ignored: String,
-    },
-    /// There are more peers than there can be.
-    TooManyPeers {
-        /// The one that is left out.
-        address: IpAddr,
-    },
-}
-
-impl Conflict {
-    /// The name of the refusal.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Conflict::DuplicatePeer { .. } => "duplicate-peer",
-            Conflict::DifferentGlobal { .. } => "different-global",
-            Conflict::DuplicatePrefix { .. } => "duplicate-prefix",
-            Conflict::TooManyPeers { .. } => "too-many-peers",
-        }
-    }
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.name())?;
-        match self {
-            Conflict::DuplicatePeer { address, owner, ignored } => {
-                write!(f, "{address} is a peer of {owner}; that of {ignored} is ignored")
-            }
-            Conflict::DifferentGlobal { owner, ignored, asn, router_id } => write!(
-                f,
-                "AS {asn}, router id {router_id} and modes of {owner} hold; those of {ignored} \
-                 differ and are ignored"
-            ),
-            Conflict::DuplicatePrefix { prefix, owner, ignored } => {
-                write!(f, "{prefix} is originated by {owner}; that of {ignored} is ignored")
-            }
-            Conflict::TooManyPeers { address } => write!(f, "{address} is left out"),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Refusal::NotConfigured => "not-configured",
-            Refusal::TooManyConnections => "too-many-connections",
-            Refusal::ShuttingDown => "shutting-down",
-        })
-    }
 }
 
 impl fmt::Display for ConnId {

@@ -29,15 +29,37 @@
 //! * **Addresses:** [`Input::LocalAddress`] before `Connected`/`Accepted`, and when it changes.
 //! * **Next hops:** each [`Output::Track`] is answered by [`Input::NextHop`], again whenever the
 //!   answer changes, until [`Output::Untrack`].
+//! * **TCP:** [`Output::Peers`] says who may connect, with which keys and how far away: it comes
+//!   before the first connection that needs it.
+//! * **Unnumbered peers:** [`Output::Find`] says on which links neighbors are to be found, answered
+//!   by [`Input::Neighbor`].
+//! * **BFD:** [`Output::Bfd`] says which sessions there are to be; [`Input::Bfd`] what they see.
+//! * **Routes of the kernel:** [`Output::Redistribute`] says which are wanted, answered by
+//!   [`Input::Redistribute`], again whenever one changes.
 //! * **End:** [`Input::Shutdown`], then `poll` until empty.
 
 #![forbid(unsafe_code)]
 
 mod desired;
+mod event;
 mod io;
+mod peer;
+mod plan;
 mod speaker;
 
-pub use bgp_rib::{Best, BestPath, Counts, InCounts, Ineligible, PathState, Reason, Step};
-pub use desired::{Desired, Global, Origination};
-pub use io::{Conflict, ConnId, Event, Input, Output, Refusal};
-pub use speaker::{FamilySnapshot, PeerSnapshot, RouteView, Speaker, SpeakerConfig};
+pub use bgp_rib::{
+    AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Filter, InCounts, Ineligible,
+    Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
+};
+pub use desired::{Desired, DynamicNeighbors, Global, Origination, Redistribution, Unnumbered};
+pub use event::{Conflict, Event, Refusal};
+pub use io::{ConnId, Input, KernelRoute, Output, Reset};
+pub use peer::{
+    BfdOptions, BfdSession, MaxPrefixes, MaxPrefixesAction, Peer, PeerSource, Secret, TcpOptions,
+    TcpPeer, Who,
+};
+pub use plan::Plan;
+pub use speaker::{
+    BestView, ExportView, ExportedView, FamilySnapshot, PeerSnapshot, RouteView, Speaker,
+    SpeakerConfig, Table, TablePage, TableRow,
+};

@@ -2,219 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use bgp_packet::{
-    AsPath, Attributes, BgpNextHop, Capability, GracefulRestart, KEEPALIVE, Message, Open, Options,
-    Origin, PeerKind, Segment, decode, encode_attributes, end_of_rib, frame_len, pack,
-};
+use bgp_packet::{Open, end_of_rib};
 use bgp_session::{PeerConfig, State};
 use bgp_speaker::*;
-use inet::{Asn, Family, Prefix, Timestamp};
+use inet::{Family, Prefix};
 
-const PEER: &str = "10.0.0.2";
-
-struct Bench {
-    speaker: Speaker,
-    now: Timestamp,
-    accepted: u64,
-    outputs: Vec<Output>,
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn prefix(text: &str) -> Prefix {
-    text.parse().unwrap()
-}
-
-fn asn(n: u32) -> Asn {
-    Asn::new(n).unwrap()
-}
-
-fn global() -> Global {
-    let router_id = "1.1.1.1".parse().unwrap();
-    Global { asn: asn(65000), router_id, multi_path: true, transit: true }
-}
-
-/// A peer that never dials, in AS 65002.
-fn peer(address: &str) -> PeerConfig {
-    PeerConfig { passive: true, ..PeerConfig::new(ip(address), asn(65002)) }
-}
-
-fn doc(peers: &[PeerConfig], prefixes: &[&str]) -> Desired {
-    let originate = prefixes.iter().map(|text| Origination {
-        prefix: prefix(text),
-        origin: Origin::Igp,
-        local_pref: None,
-        med: None,
-        communities: vec![],
-        large_communities: vec![],
-        groups: BTreeSet::new(),
-    });
-    Desired { global: Some(global()), peers: peers.to_vec(), originate: originate.collect() }
-}
-
-/// The OPEN of the scripted peer.
-fn open() -> Open {
-    let families = Family::ALL.map(|family| (family, true));
-    Open {
-        asn: asn(65002),
-        hold_time: 90,
-        router_id: "2.2.2.2".parse().unwrap(),
-        capabilities: vec![
-            Capability::Multiprotocol(Family::Ipv4),
-            Capability::Multiprotocol(Family::Ipv6),
-            Capability::RouteRefresh,
-            Capability::FourOctetAs(asn(65002)),
-            Capability::GracefulRestart(GracefulRestart {
-                restart_time: 60,
-                families: families.to_vec(),
-                ..GracefulRestart::default()
-            }),
-        ],
-    }
-}
-
-impl Bench {
-    fn new(restarting: Option<Duration>) -> Bench {
-        let now = Timestamp::from_elapsed(Duration::from_secs(100));
-        let speaker = Speaker::new(now, SpeakerConfig { seed: 1, restarting });
-        Bench { speaker, now, accepted: 0, outputs: vec![] }
-    }
-
-    /// With the peer configured and Established, and room for everything.
-    fn established(prefixes: &[&str]) -> (Bench, ConnId) {
-        let mut bench = Bench::new(None);
-        bench.desired("file", doc(&[peer(PEER)], prefixes));
-        bench.handle(Input::OwnersReady);
-        let conn = bench.connect(&open());
-        assert_eq!(bench.state(PEER), State::Established);
-        bench.handle(Input::Room { conn, bytes: 1 << 20 });
-        (bench, conn)
-    }
-
-    fn handle(&mut self, input: Input) {
-        self.speaker.handle(self.now, input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        loop {
-            while let Some(output) = self.speaker.poll() {
-                self.outputs.push(output);
-            }
-            match self.speaker.wake_at() {
-                Some((at, "table walk")) if at <= self.now => self.speaker.tick(self.now),
-                _ => break,
-            }
-        }
-    }
-
-    fn wait(&mut self, seconds: u64) {
-        self.now = self.now + Duration::from_secs(seconds);
-        self.speaker.tick(self.now);
-        self.drain();
-    }
-
-    fn desired(&mut self, owner: &str, doc: Desired) {
-        self.handle(Input::Desired { owner: owner.into(), doc });
-    }
-
-    /// The peer connects and says its OPEN.
-    fn connect(&mut self, open: &Open) -> ConnId {
-        self.accepted += 1;
-        let conn = ConnId::Accepted(self.accepted);
-        self.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
-        self.handle(Input::Frame { conn, bytes: open.encode() });
-        self.handle(Input::Frame { conn, bytes: KEEPALIVE.to_vec() });
-        conn
-    }
-
-    fn announce(&mut self, conn: ConnId, prefixes: &[Prefix]) {
-        let options = Options::new(PeerKind::External);
-        let next_hop = BgpNextHop { address: ip(PEER), link_local: None };
-        let attributes = Attributes {
-            origin: Origin::Igp,
-            as_path: AsPath { segments: vec![Segment::Sequence(vec![65002])] },
-            next_hop,
-            med: None,
-            local_pref: None,
-            atomic_aggregate: false,
-            aggregator: None,
-            communities: vec![],
-            originator_id: None,
-            cluster_list: vec![],
-            extended_communities: vec![],
-            large_communities: vec![],
-            unknown: vec![],
-        };
-        let raw = encode_attributes(&attributes, &options);
-        for bytes in pack(&raw, &next_hop, prefixes.iter().copied(), &options).unwrap() {
-            self.handle(Input::Frame { conn, bytes });
-        }
-        self.handle(Input::NextHop { address: ip(PEER), metric: Some(0) });
-    }
-
-    fn state(&self, address: &str) -> State {
-        self.speaker.peer(&ip(address)).unwrap().status.state
-    }
-
-    fn why(&self, text: &str) -> String {
-        self.speaker.why_sent(&ip(PEER), &prefix(text)).unwrap().to_string()
-    }
-
-    fn events(&mut self) -> Vec<Event> {
-        let outputs = std::mem::take(&mut self.outputs);
-        let event = |output| match output {
-            Output::Happened(event) => Some(event),
-            _ => None,
-        };
-        outputs.into_iter().filter_map(event).collect()
-    }
-
-    /// The messages sent since this was asked last, in short.
-    fn said(&mut self) -> Vec<String> {
-        let mut said = Vec::new();
-        for output in std::mem::take(&mut self.outputs) {
-            let Output::Send { bytes, .. } = output else { continue };
-            let mut rest = &bytes[..];
-            while let Some(len) = frame_len(rest, 65535).unwrap() {
-                let (frame, after) = rest.split_at(len);
-                rest = after;
-                said.push(match decode(frame, &Options::new(PeerKind::External)).unwrap() {
-                    Message::Update(update) => {
-                        let new = update.reach.iter().flat_map(|r| r.nlri.iter());
-                        let gone = update.withdrawn.iter().flat_map(|n| n.iter());
-                        let new = new.map(|p| format!("+{p}"));
-                        let gone = gone.map(|p| format!("-{p}"));
-                        let end = update.end_of_rib.map(|family| format!("end of {family}"));
-                        new.chain(gone).chain(end).collect::<Vec<_>>().join(" ")
-                    }
-                    Message::Notification(n) => format!("notification {}/{}", n.code, n.subcode),
-                    Message::Open(open) => format!("open {:?}", restart_of(&open)),
-                    Message::Keepalive => "keepalive".into(),
-                    other => format!("{other:?}"),
-                });
-            }
-        }
-        said
-    }
-
-    fn closed(&self) -> usize {
-        self.outputs.iter().filter(|o| matches!(o, Output::Close { .. })).count()
-    }
-}
-
-fn restart_of(open: &Open) -> Option<(bool, Vec<(Family, bool)>)> {
-    open.capabilities.iter().find_map(|capability| match capability {
-        Capability::GracefulRestart(gr) => Some((gr.restarted, gr.families.clone())),
-        _ => None,
-    })
-}
+use common::*;
 
 #[test]
 fn a_stranger_is_refused_by_name() {
@@ -399,11 +197,11 @@ fn a_change_of_groups_needs_no_reset() {
     wanted.originate[1].groups = rack.clone();
     bench.desired("file", wanted.clone());
     assert_eq!(bench.why("10.2.0.0/24"), "not-in-group");
-    wanted.peers[0].groups = rack;
+    wanted.peers[0].session.groups = rack;
     bench.desired("file", wanted.clone());
     assert_eq!(bench.why("10.2.0.0/24"), "announced");
     assert!(bench.said().iter().any(|text| text.contains("+10.2.0.0/24")));
-    wanted.peers[0].groups.clear();
+    wanted.peers[0].session.groups.clear();
     bench.desired("file", wanted);
     assert!(bench.said().iter().any(|text| text.contains("-10.2.0.0/24")));
     assert_eq!(bench.state(PEER), State::Established);

@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bgp_packet::Origin;
-use inet::{Asn, Family, Prefix, RouterId};
+use bgp_policy::Definitions;
+use inet::{Asn, Prefix, RouterId};
 use serde::Serialize;
 
+use crate::parts::{Aggregate, Bmp, Channel, FibOptions, Mrt, MultiPath, Redistribute};
+use crate::peer::{DynamicNeighbors, Neighbor, Unnumbered};
 use crate::text;
 
 /// The version of the document's form. A router refuses a document of a later one.
@@ -14,46 +17,63 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const DEFAULT_FIB_TABLE: u32 = 254;
 
 /// All that one owner wants of the router. Keys that are left out are `None` or empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
     /// The router's AS number. Comes with `router_id`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub asn: Option<Asn>,
     /// The router's BGP Identifier. Comes with `asn`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub router_id: Option<RouterId>,
+    /// The identifier of our cluster of reflectors (RFC 4456 §8); the router id when left out.
+    pub cluster_id: Option<RouterId>,
     /// Use all equally good paths; false when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_path: Option<bool>,
+    /// How many, and which; written as `multi_path` too, which is then true.
+    pub multi_path_rules: Option<MultiPath>,
     /// Announce what was learned to other peers; true when left out. The agent says false.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub transit: Option<bool>,
+    /// Without a policy an eBGP peer's routes are neither taken nor sent (RFC 8212); false when left
+    /// out.
+    pub require_policy: Option<bool>,
+    /// What a path without LOCAL_PREF counts as; 100 when left out.
+    pub default_local_pref: Option<u32>,
     /// The TCP port that BGP is heard on; 179 when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// The address of the read-only gRPC API; 127.0.0.1:5000 when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc: Option<SocketAddr>,
     /// The port of health and metrics; 8001 when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub health_port: Option<u16>,
     /// Write the best routes into the kernel.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fib: Option<Fib>,
+    /// How they are written; part of `fib`.
+    pub fib_options: FibOptions,
     /// v0.1's way to say `fib`: the endpoint itself has no meaning any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fib_endpoint: Option<String>,
     /// v0.1's kernel table, beside `fib_endpoint`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fib_table: Option<u32>,
     /// v0.1's exporter; without meaning.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<String>,
+    /// The address of the API of `sartd fib`; 127.0.0.1:5001 when left out.
+    pub endpoint: Option<SocketAddr>,
+    /// Channels of `sartd fib`, by name.
+    pub channels: Vec<Channel>,
+    /// Policies and the lists they name; written as `policies`, `prefix_lists`,
+    /// `community_lists` and `as_path_lists`.
+    pub definitions: Definitions,
     /// The peers; no two have the same address or name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub neighbors: Vec<Neighbor>,
+    /// Peers that are found on a link; written among `neighbors`.
+    pub unnumbered: Vec<Unnumbered>,
+    /// Peers that are accepted from a prefix.
+    pub dynamic_neighbors: Vec<DynamicNeighbors>,
+    /// Routes of the kernel that are announced.
+    pub redistribute: Vec<Redistribute>,
+    /// Prefixes that stand for longer ones.
+    pub aggregates: Vec<Aggregate>,
+    /// Stations that are told all.
+    pub bmp: Vec<Bmp>,
+    /// Files of routes and messages.
+    pub mrt: Option<Mrt>,
     /// The prefixes that are originated; none is there twice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathGroup>,
 }
 
@@ -62,62 +82,6 @@ pub struct Document {
 pub struct Fib {
     /// The kernel's table, 1 to 2^32 - 1.
     pub table: u32,
-}
-
-/// One peer; `None` is the speaker's default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Neighbor {
-    /// A name for people, unique in the document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The peer's address: the key.
-    pub address: IpAddr,
-    /// The AS number the peer must have.
-    pub asn: Asn,
-    /// The BGP Identifier the peer must have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub router_id: Option<RouterId>,
-    /// The TCP port dialled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-    /// Never dial.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub passive: Option<bool>,
-    /// Source address of the session.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local_address: Option<IpAddr>,
-    /// TTL of an eBGP session that crosses routers, 1 to 255.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ebgp_multihop: Option<u8>,
-    /// Seconds: 0 or 3 to 65535.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hold_time: Option<u16>,
-    /// Seconds, at most the hold time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keepalive_time: Option<u16>,
-    /// Seconds between attempts to connect, 1 to 65535.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connect_retry_time: Option<u16>,
-    /// Families offered; both when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub families: Option<BTreeSet<Family>>,
-    /// Graceful restart.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub graceful_restart: Option<GracefulRestart>,
-    /// Groups that the peer is in.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub groups: BTreeSet<String>,
-}
-
-/// Graceful restart of one peer (RFC 4724).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct GracefulRestart {
-    /// Offer it and help the peer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enabled: Option<bool>,
-    /// Seconds, 1 to 4095.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub restart_time: Option<u16>,
 }
 
 /// Prefixes that are originated with the same attributes, for the same groups.
@@ -171,28 +135,6 @@ impl Document {
     /// The document as YAML; [`Document::parse`] gives the same document back.
     pub fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
         serde_saphyr::to_string(self)
-    }
-}
-
-impl Neighbor {
-    /// A neighbor with defaults for all but address and AS number.
-    pub fn new(address: IpAddr, asn: Asn) -> Neighbor {
-        Neighbor {
-            name: None,
-            address,
-            asn,
-            router_id: None,
-            port: None,
-            passive: None,
-            local_address: None,
-            ebgp_multihop: None,
-            hold_time: None,
-            keepalive_time: None,
-            connect_retry_time: None,
-            families: None,
-            graceful_restart: None,
-            groups: BTreeSet::new(),
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use bgp_policy::CommunityPattern;
 use serde_saphyr::Spanned;
 
 use crate::problem::{Place, Problem, Reason};
@@ -13,7 +14,28 @@ use crate::tree::{Node, Value, place};
 /// Collects the problems of one document.
 pub(crate) struct Report<'a> {
     document: &'a str,
+    text: &'a str,
     pub(crate) problems: Vec<Problem>,
+    /// Names of policies and lists, looked up when the whole document is read.
+    pub(crate) references: Vec<Reference>,
+}
+
+/// A name of a policy or list, and where it stands.
+pub(crate) struct Reference {
+    pub(crate) place: Place,
+    pub(crate) key: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    PrefixList,
+    AsPathList,
+    /// A list with communities of this kind alone.
+    CommunityList(fn(&CommunityPattern) -> bool),
+    Policy,
 }
 
 /// The entries of one mapping; each is taken once, and what remains is refused.
@@ -24,8 +46,8 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(document: &'a str) -> Report<'a> {
-        Report { document, problems: Vec::new() }
+    pub(crate) fn new(document: &'a str, text: &'a str) -> Report<'a> {
+        Report { document, text, problems: Vec::new(), references: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, place: Place, reason: Reason, message: impl Into<String>) {
@@ -38,7 +60,7 @@ impl<'a> Report<'a> {
     }
 
     /// Notes that `node` is not what is `wanted`.
-    fn mistyped(&mut self, node: &Node, key: &str, wanted: &str) {
+    pub(crate) fn mistyped(&mut self, node: &Node, key: &str, wanted: &str) {
         let message = match &node.value {
             Value::Integer(number) => format!("{key}: {number} is not {wanted}"),
             Value::Text(text) => format!("{key}: {text:?} is not {wanted}"),
@@ -119,6 +141,15 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Whether the value is written with a plus sign, which YAML takes off a number.
+    pub(crate) fn has_plus(&self, node: &Node) -> bool {
+        let Place { line, column } = place(node);
+        let index = |n: u64| usize::try_from(n).ok().and_then(|n| n.checked_sub(1));
+        let line = index(line).and_then(|line| self.text.lines().nth(line));
+        let sign = line.zip(index(column)).and_then(|(line, at)| line.chars().nth(at));
+        sign == Some('+')
+    }
+
     /// Text that is not empty; a bare number counts as its digits.
     pub(crate) fn string(&mut self, node: &Node, key: &str) -> Option<String> {
         match &node.value {
@@ -158,6 +189,29 @@ impl<'a> Report<'a> {
         self.read(node, key, |text| text.parse().map_err(|_| format!("{text:?} is not {wanted}")))
     }
 
+    /// The items of a list, which has at least one; a single value may stand without the list.
+    pub(crate) fn items<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Node] {
+        match &node.value {
+            Value::List(list) if list.is_empty() => {
+                self.add(place(node), Reason::BadValue, format!("{key}: at least one is needed"));
+                &[]
+            }
+            Value::List(list) => list,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Map(_) => std::slice::from_ref(node),
+        }
+    }
+
+    /// Notes a name to be looked up later.
+    pub(crate) fn refer(&mut self, node: &Node, key: &'static str, kind: Kind, name: &str) {
+        let name = name.to_owned();
+        self.references.push(Reference { place: place(node), key, kind, name });
+    }
+
     /// A set of texts, from a list; the same one twice is refused.
     pub(crate) fn strings(&mut self, node: &Node, key: &str) -> BTreeSet<String> {
         let mut set = BTreeSet::new();
@@ -188,6 +242,27 @@ impl<'n> Fields<'n> {
             | Value::List(_)
             | Value::Map(_) => Some(node),
         }
+    }
+
+    /// Takes over the entries of a template whose keys are not there.
+    pub(crate) fn inherit(&mut self, template: &'n Node) {
+        if let Value::Map(map) = &template.value {
+            for (name, node) in map {
+                if self.entries.iter().all(|(own, _)| own.value != name.value) {
+                    self.entries.push((name, node));
+                }
+            }
+        }
+    }
+
+    /// All entries, for a mapping whose keys are names.
+    pub(crate) fn into_entries(self) -> Vec<(&'n Spanned<String>, &'n Node)> {
+        self.entries
+    }
+
+    /// Where the mapping stands.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Takes the value of a key that must be there.

@@ -15,14 +15,23 @@ mod document;
 mod edit;
 mod fields;
 mod parse;
+mod parts;
+mod peer;
 mod problem;
 mod text;
 mod tree;
+mod write;
 
-pub use diff::Diff;
-pub use document::{
-    AttributeSet, DEFAULT_FIB_TABLE, Document, Fib, GracefulRestart, Neighbor, PathGroup,
-    SCHEMA_VERSION,
+pub use convert::Host;
+pub use diff::{Diff, key_of};
+pub use document::{AttributeSet, DEFAULT_FIB_TABLE, Document, Fib, PathGroup, SCHEMA_VERSION};
+pub use parts::{
+    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Distances, FibOptions, Mrt, MultiPath,
+    Redistribute,
+};
+pub use peer::{
+    AddPath, AddPathSend, AsnMatch, Bfd, DynamicNeighbors, GracefulRestart, LocalAs, LongLived,
+    MaxPrefixes, MaxPrefixesAction, Neighbor, NextHopMode, Secret, Unnumbered,
 };
 pub use problem::{Place, Problem, Reason};
 pub use text::{CommunityError, parse_community, parse_large_community, parse_origin};

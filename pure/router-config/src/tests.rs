@@ -38,9 +38,9 @@ fn the_file_of_v01_is_read_unchanged() {
     assert_eq!(document.paths[0].attributes.local_pref, Some(100));
     let desired = document.desired("r.yaml").unwrap();
     let global = desired.global.unwrap();
-    assert!(global.multi_path && global.transit);
-    assert_eq!(desired.peers[0].hold_time, 90);
-    assert_eq!(desired.peers[0].name.as_deref(), Some("spine0"));
+    assert!(global.multi_path == bgp_speaker::Multipath::ALL && global.transit);
+    assert_eq!(desired.peers[0].session.hold_time, 90);
+    assert_eq!(desired.peers[0].session.name.as_deref(), Some("spine0"));
     assert_eq!(desired.originate[0].prefix.to_string(), "10.0.10.0/24");
 }
 
@@ -87,12 +87,12 @@ fn what_is_written_is_read_back() {
 #[test]
 fn each_problem_has_its_place_and_all_are_found() {
     refused(
-        "asn: 0\nrouter_id: 10.0.0\nspeed: fast\nneighbors:\n  - {address: 10.0.0.1, asn: 1, bfd: true}\n  - address: 10.0.0.2\n    hold_time: 2\n    passive: yes\n",
+        "asn: 0\nrouter_id: 10.0.0\nspeed: fast\nneighbors:\n  - {address: 10.0.0.1, asn: 1, bfd: 7}\n  - address: 10.0.0.2\n    hold_time: 2\n    passive: yes\n",
         r#"
 r.yaml:1:6: asn: AS number 0 is reserved (bad-value)
 r.yaml:2:12: router_id: not a router id: "10.0.0" (bad-value)
-r.yaml:3:1: unknown key `speed`; there are: asn, router_id, multi_path, transit, port, grpc, health_port, fib, fib_endpoint, fib_table, exporter, neighbors, paths (unknown-key)
-r.yaml:5:33: `bfd` is not built yet (not-built-yet)
+r.yaml:3:1: unknown key `speed`; there are: asn, router_id, cluster_id, multi_path, transit, require_policy, default_local_pref, port, grpc, health_port, fib, fib_endpoint, fib_table, exporter, endpoint, channels, prefix_lists, community_lists, as_path_lists, policies, templates, neighbors, dynamic_neighbors, redistribute, aggregates, bmp, mrt, paths (unknown-key)
+r.yaml:5:38: bfd: 7 is not a mapping (bad-value)
 r.yaml:6:5: `asn` is missing (missing)
 r.yaml:7:16: hold_time: it is 0 or at least 3 seconds (bad-value)
 r.yaml:8:14: passive: "yes" is not true or false (bad-value)
@@ -118,7 +118,7 @@ fn impossible_values_are_refused() {
     refused(
         "neighbors:\n- {address: fe80::1, asn: 1}\n- {address: 224.0.0.1, asn: 1}\n- {address: 10.0.0.1, asn: 1, local_address: 'fd00::1'}\n- {address: 10.0.0.2, asn: 1, hold_time: 3, keepalive_time: 4}\n- {address: 10.0.0.3, asn: 1, families: []}\n- {address: 10.0.0.4, asn: 1, graceful_restart: {restart_time: 4096}}\n",
         r#"
-r.yaml:2:13: address: fe80::1: a link-local address needs an interface, which is not built yet (bad-value)
+r.yaml:2:13: address: fe80::1: a link-local address needs an `interface` (bad-value)
 r.yaml:3:13: address: 224.0.0.1: no host has this address (bad-value)
 r.yaml:4:46: local_address: fd00::1 is not of the family of 10.0.0.1 (bad-value)
 r.yaml:5:61: keepalive_time: it is more than the hold time, 3 (bad-value)

@@ -12,8 +12,10 @@ pub struct CommunityError {
 }
 
 /// The names of well-known communities.
-const WELL_KNOWN: [(&str, u32); 6] = [
+const WELL_KNOWN: [(&str, u32); 8] = [
     ("graceful-shutdown", community::GRACEFUL_SHUTDOWN),
+    ("llgr-stale", community::LLGR_STALE),
+    ("no-llgr", community::NO_LLGR),
     ("blackhole", community::BLACKHOLE),
     ("no-export", community::NO_EXPORT),
     ("no-advertise", community::NO_ADVERTISE),
@@ -79,4 +81,11 @@ pub(crate) fn communities<S: Serializer>(list: &[u32], s: S) -> Result<S::Ok, S:
 
 pub(crate) fn large_communities<S: Serializer>(list: &[[u32; 3]], s: S) -> Result<S::Ok, S::Error> {
     s.collect_seq(list.iter().map(|[a, b, c]| format!("{a}:{b}:{c}")))
+}
+
+pub(crate) fn display<T: std::fmt::Display, S: Serializer>(
+    value: &T,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    s.collect_str(value)
 }

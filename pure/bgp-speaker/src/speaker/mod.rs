@@ -1,17 +1,29 @@
+mod explain;
+mod find;
+mod limits;
+mod merge;
+mod own;
 mod sessions;
 mod view;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::time::Duration;
 
+use bgp_policy::KernelSource;
 use bgp_rib::{Fill, OwnRoute, PeerId, Rib, Track};
-use bgp_session::{Conn, Event as SessionEvent, LocalConfig, Session, Stop};
+use bgp_session::{Conn, Event as SessionEvent, IdleReason, LocalConfig, Session, Stop};
 use inet::{Family, LinkName, Prefix, Timestamp};
 
-use crate::{Conflict, ConnId, Desired, Event, Global, Input, Output, Refusal};
+use crate::{
+    BfdSession, Conflict, ConnId, Desired, DynamicNeighbors, Event, Global, Input, KernelRoute,
+    Output, Peer, PeerSource, Redistribution, Refusal, TcpOptions, TcpPeer,
+};
+use limits::Level;
 
+pub use explain::{BestView, ExportView, ExportedView, Table, TablePage, TableRow};
 pub use view::{FamilySnapshot, PeerSnapshot, RouteView};
 
 /// Table entries looked at in one call.
@@ -41,14 +53,27 @@ pub struct Speaker {
     owners: BTreeMap<String, Desired>,
     global: Option<Global>,
     conflicts: BTreeSet<Conflict>,
-    /// Own routes in force, and those still to be taken over by the tables.
+    /// Own routes in force, and those still to be taken over by the tables, once there are tables.
     own: BTreeMap<Prefix, OwnRoute>,
-    own_changes: VecDeque<Prefix>,
+    own_changes: BTreeSet<Prefix>,
+    redistribute: Vec<Redistribution>,
+    /// Routes of the kernel, as far as they were told of.
+    kernel: BTreeMap<Prefix, KernelRoute>,
     rib: Option<Rib>,
-    peers: BTreeMap<IpAddr, Peer>,
+    peers: BTreeMap<IpAddr, PeerState>,
+    dynamic: BTreeMap<Prefix, (String, DynamicNeighbors)>,
+    /// The links on which neighbors are to be found, and what TCP must know of them.
+    unnumbered: BTreeMap<LinkName, TcpOptions>,
+    /// What was found on links.
+    neighbors: BTreeMap<LinkName, IpAddr>,
     conns: BTreeMap<ConnId, Connection>,
     next_conn: u64,
     timers: BTreeSet<(Timestamp, IpAddr)>,
+    /// When dynamic neighbors are forgotten.
+    forgets: BTreeSet<(Timestamp, IpAddr)>,
+    told: Told,
+    /// The interface towards the last address that was told of and is no peer's.
+    stranger: Option<(IpAddr, LinkFacts)>,
     /// The peer that is looked at first for something to send.
     turn: Option<IpAddr>,
     busy: bool,
@@ -75,14 +100,30 @@ enum Ending {
 }
 
 #[derive(Debug)]
-struct Peer {
+struct PeerState {
     id: PeerId,
     owner: String,
+    source: PeerSource,
+    /// All that is wanted of it, as it is in force.
+    wanted: Peer,
     session: Session,
     conns: BTreeMap<Conn, ConnId>,
     up: Option<Up>,
     timer: Option<(Timestamp, &'static str)>,
     link: LinkFacts,
+    /// How near its limits it is.
+    levels: BTreeMap<Family, Level>,
+    /// When a dynamic neighbor without a connection is forgotten.
+    forget_at: Option<Timestamp>,
+}
+
+/// The sets that were told last.
+#[derive(Debug, Default)]
+struct Told {
+    peers: Vec<TcpPeer>,
+    links: BTreeSet<LinkName>,
+    bfd: Vec<BfdSession>,
+    routes: BTreeSet<(KernelSource, u32)>,
 }
 
 /// An Established session.
@@ -109,6 +150,8 @@ struct Connection {
     local: Option<IpAddr>,
     /// Free bytes of the send buffer; below zero after messages that do not wait for room.
     room: i64,
+    /// The most that was ever told.
+    capacity: usize,
 }
 
 impl Speaker {
@@ -130,12 +173,20 @@ impl Speaker {
             global: None,
             conflicts: BTreeSet::new(),
             own: BTreeMap::new(),
-            own_changes: VecDeque::new(),
+            own_changes: BTreeSet::new(),
+            redistribute: Vec::new(),
+            kernel: BTreeMap::new(),
             rib: None,
             peers: BTreeMap::new(),
+            dynamic: BTreeMap::new(),
+            unnumbered: BTreeMap::new(),
+            neighbors: BTreeMap::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
             timers: BTreeSet::new(),
+            forgets: BTreeSet::new(),
+            told: Told::default(),
+            stranger: None,
             turn: None,
             busy: false,
             outputs,
@@ -186,11 +237,7 @@ impl Speaker {
                     self.tell(peer, SessionEvent::Reset { conn, notification });
                 }
             }
-            Input::Room { conn, bytes } => {
-                if let Some(connection) = self.conns.get_mut(&conn) {
-                    connection.room = i64::try_from(bytes).unwrap_or(i64::MAX);
-                }
-            }
+            Input::Room { conn, bytes } => self.room(conn, bytes),
             Input::Closed { conn, reason } => {
                 if let Some(Connection { peer, conn, .. }) = self.forget_conn(conn) {
                     self.tell(peer, SessionEvent::TcpClosed { conn, reason });
@@ -207,6 +254,12 @@ impl Speaker {
             Input::Link { name, up: false } => self.link_down(name),
             // The sessions over it are dialled again when their time has come.
             Input::Link { up: true, .. } => {}
+            Input::Neighbor { link, address } => self.neighbor(link, address),
+            Input::Bfd { peer, up, control_plane_independent } => {
+                self.bfd(peer, up, control_plane_independent);
+            }
+            Input::Redistribute { changes } => self.kernel_routes(changes),
+            Input::AdminReset { peer, reset } => self.admin_reset(peer, reset),
             Input::KernelSynced { families } => {
                 self.preserved = families;
                 self.kernel_synced = true;
@@ -235,6 +288,7 @@ impl Speaker {
                 self.run(peer);
             }
         }
+        self.forget_idle();
         if let Selection::Deferred { until } = self.selection
             && until <= now
         {
@@ -257,7 +311,16 @@ impl Speaker {
             Selection::Deferred { until } => Some((until, "selection deferral")),
             Selection::On { .. } => None,
         };
-        session.into_iter().chain(deferral).min_by_key(|(at, _)| *at)
+        let forget = self.forgets.first().map(|(at, _)| (*at, "idle dynamic neighbor"));
+        session.into_iter().chain(deferral).chain(forget).min_by_key(|(at, _)| *at)
+    }
+
+    /// [`Output::Best`] comes once more for every prefix with a path: for who has not listened so
+    /// far.
+    pub fn tell_best_again(&mut self) {
+        if let Some(rib) = &mut self.rib {
+            rib.tell_best_again();
+        }
     }
 
     /// The next thing to be done.
@@ -307,26 +370,25 @@ impl Speaker {
     fn next_send(&mut self) -> Option<Output> {
         let rib = self.rib.as_mut()?;
         // Those after the last one served, then the others.
-        let last = self.turn;
-        let (before, after): (Vec<_>, Vec<_>) = self
-            .peers
-            .iter_mut()
-            .filter(|(_, peer)| peer.up.is_some())
-            .partition(|(address, _)| last.is_some_and(|last| **address <= last));
-        for (address, peer) in after.into_iter().chain(before) {
-            let Some(up) = &peer.up else { continue };
-            let Some(connection) = self.conns.get_mut(&up.conn) else { continue };
-            if connection.room <= 0 || !rib.waits(peer.id) {
-                continue;
-            }
-            match rib.fill(peer.id) {
-                Fill::Nothing => {}
-                Fill::Busy => self.busy = true,
-                Fill::Bytes { bytes, updates, refreshes } => {
-                    connection.room = spend(connection.room, bytes.len());
-                    peer.session.count_sent(updates, refreshes);
-                    self.turn = Some(*address);
-                    return Some(Output::Send { conn: up.conn, bytes });
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let before = self.turn.map(|last| (Bound::Unbounded, Bound::Included(last)));
+        let ranges = [Some((after, Bound::Unbounded)), before];
+        for range in ranges.into_iter().flatten() {
+            for (address, peer) in self.peers.range_mut(range) {
+                let Some(up) = &peer.up else { continue };
+                let Some(connection) = self.conns.get_mut(&up.conn) else { continue };
+                if connection.room <= 0 || !rib.waits(peer.id) {
+                    continue;
+                }
+                match rib.fill(peer.id) {
+                    Fill::Nothing => {}
+                    Fill::Busy => self.busy = true,
+                    Fill::Bytes { bytes, updates, refreshes } => {
+                        connection.room = spend(connection.room, bytes.len());
+                        peer.session.count_sent(self.now, updates, refreshes);
+                        self.turn = Some(*address);
+                        return Some(Output::Send { conn: up.conn, bytes });
+                    }
                 }
             }
         }
@@ -335,11 +397,17 @@ impl Speaker {
 
     /// Goes on with what takes longer than one call.
     fn work(&mut self) {
-        let Some(rib) = &mut self.rib else { return };
-        let n = self.own_changes.len().min(OWN_ROUTES);
-        for prefix in self.own_changes.drain(..n) {
-            rib.originate(&prefix, self.own.get(&prefix));
+        if self.rib.is_none() {
+            return;
         }
+        for _ in 0..OWN_ROUTES {
+            let Some(prefix) = self.own_changes.pop_first() else { break };
+            let route = self.own_route(&prefix);
+            if let Some(rib) = &mut self.rib {
+                rib.originate(&prefix, route.as_ref());
+            }
+        }
+        let Some(rib) = &mut self.rib else { return };
         if rib.has_work() {
             rib.work(WALK);
         }
@@ -348,14 +416,22 @@ impl Speaker {
     /// RFC 4724 §4.1: choosing begins when every peer has sent its table, does no graceful
     /// restart, or has restarted itself; not before all owners have spoken.
     fn select_if_complete(&mut self) {
-        let complete = |peer: &Peer| {
-            peer.up.as_ref().is_some_and(|up| match &up.negotiated.graceful_restart {
+        let complete = |peer: &PeerState| match &peer.up {
+            Some(up) => match &up.negotiated.graceful_restart {
                 Some(restart) => restart.restarted || up.complete == up.negotiated.families,
                 None => true,
-            })
+            },
+            // Who is not to come is not waited for.
+            None => peer.session.status().idle.is_some_and(|idle| match idle.reason {
+                IdleReason::Shutdown | IdleReason::MaxPrefixes => true,
+                IdleReason::Stopped | IdleReason::Error | IdleReason::Oscillation => false,
+            }),
         };
         let deferred = matches!(self.selection, Selection::Deferred { .. });
-        if deferred && self.owners_ready && self.peers.values().all(complete) {
+        // Of dynamic neighbors nobody knows who is still to come.
+        let found = self.dynamic.is_empty()
+            && self.unnumbered.keys().all(|link| self.neighbors.contains_key(link));
+        if deferred && found && self.owners_ready && self.peers.values().all(complete) {
             self.select(false);
         }
     }
@@ -379,6 +455,10 @@ impl Speaker {
                 },
             };
             self.tell(peer, SessionEvent::Stop(stop));
+        }
+        // The peers are told that BFD is switched off: with `keep` the forwarding goes on.
+        if !std::mem::take(&mut self.told.bfd).is_empty() {
+            self.outputs.push_back(Output::Bfd(Vec::new()));
         }
     }
 

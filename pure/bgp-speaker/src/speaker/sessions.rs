@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use bgp_packet::RefreshKind;
+use bgp_packet::{BgpNextHop, PeerKind, RefreshKind, Update};
 use bgp_rib::{NextHops, PeerId, SessionFacts};
-use bgp_session::{Conn, Effect, Event as SessionEvent, Negotiated, PeerConfig, Session, State};
+use bgp_session::{Conn, Effect, Event as SessionEvent, Negotiated, Session, State};
 use inet::{Family, LinkName};
 
-use super::{CONNECTIONS, Connection, LinkFacts, Peer, Speaker, Up, spend};
-use crate::{ConnId, Event, Output, Refusal};
+use super::{CONNECTIONS, Connection, LinkFacts, PeerState, Speaker, Up, spend};
+use crate::peer::is_link_local;
+use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal};
 
 impl Speaker {
     /// Tells a session what happened, and does what it wants done.
@@ -22,22 +23,34 @@ impl Speaker {
 
     pub(super) fn accepted(&mut self, conn: ConnId, local: IpAddr, remote: IpAddr) {
         let ConnId::Accepted(number) = conn else { return };
-        let known = self.peers.get_mut(&remote);
-        let (peer, reason) = match known {
-            _ if self.ending.is_some() => (None, Refusal::ShuttingDown),
-            None => (None, Refusal::NotConfigured),
-            Some(peer) if peer.conns.len() >= CONNECTIONS => (None, Refusal::TooManyConnections),
-            Some(peer) => (Some(peer), Refusal::NotConfigured),
+        let known = match self.peers.get(&remote) {
+            _ if self.ending.is_some() => Err(Refusal::ShuttingDown),
+            Some(peer) if peer.conns.len() >= CONNECTIONS => Err(Refusal::TooManyConnections),
+            Some(_) => Ok(()),
+            None => self.dynamic(remote),
         };
-        let Some(peer) = peer else { return self.refuse(conn, remote, reason) };
+        if let Err(reason) = known {
+            return self.refuse(conn, remote, reason);
+        }
+        let Some((peer, global)) = self.peers.get_mut(&remote).zip(self.global.as_ref()) else {
+            return self.refuse(conn, remote, Refusal::NotConfigured);
+        };
         let inner = Conn::Incoming(number);
         peer.conns.insert(inner, conn);
-        let external = self.global.as_ref().is_none_or(|g| g.asn != peer.session.config().asn);
-        let ttl = ttl(peer.session.config(), external);
-        let connection = Connection { peer: remote, conn: inner, local: Some(local), room: 0 };
-        self.conns.insert(conn, connection);
+        let ttl = peer.wanted.ttl(global.asn);
+        self.conns.insert(conn, Connection::new(remote, inner, Some(local)));
         self.outputs.push_back(Output::Adopt { conn, ttl });
         self.tell(remote, SessionEvent::TcpAccepted { conn: inner });
+    }
+
+    /// How much more a connection takes, and with that how much of it waits still.
+    pub(super) fn room(&mut self, conn: ConnId, bytes: usize) {
+        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        connection.room = i64::try_from(bytes).unwrap_or(i64::MAX);
+        connection.capacity = connection.capacity.max(bytes);
+        let waiting = connection.capacity - bytes;
+        let (peer, conn) = (connection.peer, connection.conn);
+        self.tell(peer, SessionEvent::Written { conn, waiting });
     }
 
     pub(super) fn frame(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -49,14 +62,18 @@ impl Speaker {
         let update = peer.session.frame(self.now, inner, bytes);
         // First: this very UPDATE may be what makes the session Established.
         self.run(address);
-        let Some(update) = update else { return };
+        let Some(mut update) = update else { return };
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let (Some(up), Some(rib)) = (&mut peer.up, &mut self.rib) else { return };
         if up.conn != conn {
             return;
         }
+        if is_link_local(&address) {
+            on_the_link(&mut update);
+        }
         let updated = rib.update(peer.id, &up.negotiated.options, &update);
         let complete = update.end_of_rib.is_some_and(|family| up.complete.insert(family));
+        let limited = !peer.wanted.max_prefixes.is_empty();
         if !updated.malformed.is_empty() {
             let event = Event::Malformed { peer: address, what: updated.malformed };
             self.outputs.push_back(Output::Happened(event));
@@ -66,6 +83,9 @@ impl Speaker {
         }
         if complete {
             self.select_if_complete();
+        }
+        if limited {
+            self.check_limits(address);
         }
     }
 
@@ -82,26 +102,29 @@ impl Speaker {
                 }
                 self.timers.extend(timer.map(|(at, _)| (at, address)));
             }
+            if peer.is_dynamic() {
+                self.watch_idle(address);
+            }
         }
     }
 
     fn effect(&mut self, address: IpAddr, effect: Effect) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
-        let config = peer.session.config();
+        let config = &peer.wanted.session;
         match effect {
             Effect::Connect { conn: inner } => {
                 let conn = ConnId::Dialled(self.next_conn);
                 self.next_conn += 1;
-                let external = self.global.as_ref().is_none_or(|g| g.asn != config.asn);
+                let Some(global) = &self.global else { return };
                 self.outputs.push_back(Output::Connect {
                     conn,
                     peer: SocketAddr::new(address, config.port),
                     local: config.local_address,
-                    ttl: ttl(config, external),
+                    ttl: peer.wanted.ttl(global.asn),
+                    tcp: peer.wanted.tcp.clone(),
                 });
                 peer.conns.insert(inner, conn);
-                let connection = Connection { peer: address, conn: inner, local: None, room: 0 };
-                self.conns.insert(conn, connection);
+                self.conns.insert(conn, Connection::new(address, inner, None));
             }
             Effect::Send { conn: inner, bytes } => {
                 if let Some(conn) = peer.conns.get(&inner).copied() {
@@ -120,6 +143,7 @@ impl Speaker {
             Effect::Up(negotiated) => self.up(address, *negotiated),
             Effect::Down { failure: _, stale } => {
                 peer.up = None;
+                peer.levels.clear();
                 if let Some(rib) = &mut self.rib {
                     let keep = stale.map(|stale| stale.families).unwrap_or_default();
                     rib.session_down(peer.id, &keep);
@@ -130,11 +154,21 @@ impl Speaker {
                     rib.flush_stale(peer.id, family);
                 }
             }
+            Effect::LongLivedStale { family, until: _ } => {
+                if let Some(rib) = &mut self.rib {
+                    rib.long_lived(peer.id, family);
+                }
+            }
             Effect::Refresh { family, kind } => {
-                let Some(rib) = &mut self.rib else { return };
-                let framed = peer.up.as_ref().is_some_and(|up| up.negotiated.enhanced_refresh);
+                let (Some(up), Some(rib)) = (&peer.up, &mut self.rib) else { return };
+                let framed = up.negotiated.enhanced_refresh;
+                // RFC 7313 §4: a peer with graceful restart ends its first table by End-of-RIB,
+                // and until then frames nothing.
+                let early =
+                    up.negotiated.graceful_restart.is_some() && !up.complete.contains(&family);
                 match kind {
                     RefreshKind::Request => rib.refresh(peer.id, family, framed),
+                    RefreshKind::Begin | RefreshKind::End if early => {}
                     RefreshKind::Begin => rib.mark_stale(peer.id, family),
                     RefreshKind::End => rib.flush_stale(peer.id, family),
                 }
@@ -155,7 +189,7 @@ impl Speaker {
         let Some(conn) = peer.conns.get(&negotiated.conn).copied() else { return };
         let local = self.conns.get(&conn).and_then(|connection| connection.local);
         let up = Up { conn, local, negotiated, complete: BTreeSet::new() };
-        let facts = facts(&up, peer.link, peer.session.config());
+        let facts = facts(&up, peer.link, &peer.wanted);
         peer.up = Some(up);
         if let Some(rib) = &mut self.rib {
             rib.session_up(peer.id, facts);
@@ -167,12 +201,16 @@ impl Speaker {
     pub(super) fn refresh_facts(&mut self, address: IpAddr) {
         let Some(peer) = self.peers.get(&address) else { return };
         if let (Some(up), Some(rib)) = (&peer.up, &mut self.rib) {
-            rib.session_changed(peer.id, facts(up, peer.link, peer.session.config()));
+            rib.session_changed(peer.id, facts(up, peer.link, &peer.wanted));
         }
     }
 
     pub(super) fn local_address(&mut self, address: IpAddr, link: LinkFacts) {
-        let Some(peer) = self.peers.get_mut(&address) else { return };
+        let Some(peer) = self.peers.get_mut(&address) else {
+            // It may be about to connect.
+            self.stranger = Some((address, link));
+            return;
+        };
         if std::mem::replace(&mut peer.link, link) != link {
             self.refresh_facts(address);
         }
@@ -183,12 +221,13 @@ impl Speaker {
         let over: Vec<(IpAddr, ConnId, Conn)> = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.link.link == Some(name))
-            .filter(|(_, peer)| peer.session.config().ebgp_multihop.is_none())
+            .filter(|(_, peer)| peer.link.link.or(peer.wanted.tcp.interface) == Some(name))
+            .filter(|(_, peer)| peer.wanted.session.ebgp_multihop.is_none())
             .filter_map(|(address, peer)| {
                 let up = peer.up.as_ref()?;
-                let external = up.negotiated.options.kind == bgp_packet::PeerKind::External;
-                external.then_some((*address, up.conn, up.negotiated.conn))
+                let on_link =
+                    up.negotiated.options.kind == PeerKind::External || is_link_local(address);
+                on_link.then_some((*address, up.conn, up.negotiated.conn))
             })
             .collect();
         for (address, conn, inner) in over {
@@ -206,46 +245,75 @@ impl Speaker {
         }
         Some(connection)
     }
+}
 
+impl PeerState {
     /// A peer that was not there before.
-    pub(super) fn new_peer(&self, id: PeerId, owner: String, session: Session) -> Peer {
-        Peer {
+    pub(super) fn new(
+        id: PeerId,
+        owner: String,
+        source: PeerSource,
+        wanted: Peer,
+        session: Session,
+    ) -> PeerState {
+        PeerState {
             id,
             owner,
+            source,
+            wanted,
             session,
             conns: BTreeMap::new(),
             up: None,
             timer: None,
             link: LinkFacts::default(),
+            levels: BTreeMap::new(),
+            forget_at: None,
         }
     }
 }
 
-/// A neighbor is one hop away (RFC 4271 §5.1.3 needs no more); inside the AS anything goes.
-fn ttl(config: &PeerConfig, external: bool) -> u8 {
-    match (external, config.ebgp_multihop) {
-        (false, _) => 255,
-        (true, Some(ttl)) => ttl,
-        (true, None) => 1,
+impl Connection {
+    fn new(peer: IpAddr, conn: Conn, local: Option<IpAddr>) -> Connection {
+        Connection { peer, conn, local, room: 0, capacity: 0 }
+    }
+
+    /// Bytes that wait to be taken by TCP, as far as known.
+    pub(super) fn waiting(&self) -> usize {
+        let capacity = i64::try_from(self.capacity).unwrap_or(i64::MAX);
+        usize::try_from(capacity.saturating_sub(self.room)).unwrap_or(0)
+    }
+}
+
+/// From a peer that is known by its link only, the link-local address is the one that leads
+/// there: the global one need not be on the link (RFC 2545 §2).
+fn on_the_link(update: &mut Update<'_>) {
+    for reach in &mut update.reach {
+        if let Some(link_local) = reach.next_hop.link_local {
+            reach.next_hop = BgpNextHop { address: link_local.into(), link_local: None };
+        }
     }
 }
 
 /// What the tables must know of a session. Its own address is the next hop of its family; for
-/// the other family it is the global address of the interface towards the peer.
-fn facts(up: &Up, link: LinkFacts, config: &PeerConfig) -> SessionFacts {
-    let usable = |local: &IpAddr| match local {
-        IpAddr::V4(a) => !a.is_unspecified(),
-        IpAddr::V6(a) => !a.is_unspecified() && !a.is_unicast_link_local(),
-    };
+/// the other family it is the global address of the interface towards the peer. IPv4 routes go
+/// over the IPv6 address where that was agreed on (RFC 8950).
+fn facts(up: &Up, link: LinkFacts, wanted: &Peer) -> SessionFacts {
+    let usable = |local: &IpAddr| !local.is_unspecified();
     let local = up.local.filter(usable);
     let of = |family| local.filter(|local| Family::of(local) == family);
+    let negotiated = &up.negotiated;
+    let ipv6 = of(Family::Ipv6).or(link.ipv6.map(IpAddr::V6));
+    let over_ipv6 = ipv6.filter(|_| negotiated.options.ipv4_over_ipv6);
     SessionFacts {
-        router_id: up.negotiated.router_id,
-        options: up.negotiated.options,
-        groups: config.groups.clone(),
+        name: wanted.session.name.clone(),
+        groups: wanted.session.groups.clone(),
         next_hops: NextHops {
-            ipv4: of(Family::Ipv4).or(link.ipv4.map(IpAddr::V4)),
-            ipv6: of(Family::Ipv6).or(link.ipv6.map(IpAddr::V6)),
+            ipv4: of(Family::Ipv4).or(over_ipv6).or(link.ipv4.map(IpAddr::V4)),
+            ipv6,
+            link_local: None,
         },
+        long_lived: negotiated.knows_long_lived,
+        rules: wanted.rules.clone(),
+        ..SessionFacts::new(negotiated.router_id, negotiated.asn, negotiated.options)
     }
 }

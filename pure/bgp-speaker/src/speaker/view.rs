@@ -3,25 +3,40 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bgp_packet::Attributes;
+use bgp_packet::{Attributes, PathId};
 use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason};
-use bgp_session::{PeerConfig, Status};
-use inet::{Family, Prefix};
+use bgp_session::{FailureReport, Helping, PeerConfig, Status};
+use inet::{Family, LinkName, Prefix};
 
 use super::Speaker;
-use crate::{Conflict, Global};
+use crate::peer::is_link_local;
+use crate::{Conflict, Global, MaxPrefixes, Peer, PeerSource};
 
 /// A peer as it is now.
 #[derive(Clone, Debug)]
 pub struct PeerSnapshot {
     /// Whose wish it is.
     pub owner: String,
-    /// What is wanted of it.
+    /// Where it comes from.
+    pub source: PeerSource,
+    /// What is wanted of its session.
     pub config: PeerConfig,
+    /// All that is wanted of it, as it is in force.
+    pub wanted: Peer,
     /// State, since when, last failure, flaps, messages, what was agreed on.
     pub status: Status,
+    /// The last thing that went wrong, taken apart.
+    pub last_failure: Option<FailureReport>,
     /// Our address of the session, while Established.
     pub local: Option<IpAddr>,
+    /// The interface towards it, where known.
+    pub link: Option<LinkName>,
+    /// Families whose routes are kept while it is away.
+    pub helping: BTreeMap<Family, Helping>,
+    /// Bytes that wait in the connection's send buffer, while Established.
+    pub waiting: usize,
+    /// Routes wait to be sent to it.
+    pub behind: bool,
     /// Counts by family.
     pub families: BTreeMap<Family, FamilySnapshot>,
 }
@@ -33,15 +48,21 @@ pub struct FamilySnapshot {
     pub received: InCounts,
     /// Prefixes that the peer is told of, once it was told all.
     pub sent: u32,
+    /// How many it may send.
+    pub max_prefixes: Option<MaxPrefixes>,
 }
 
 /// A path, as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteView<'a> {
+pub struct RouteView {
     /// Whom it was learned from; none: originated here.
     pub peer: Option<IpAddr>,
+    /// The peer's path id (RFC 7911); 0 without.
+    pub path_id: PathId,
     /// Its attributes after import.
-    pub attributes: &'a Attributes,
+    pub attributes: Attributes,
+    /// Weight from the import policy.
+    pub weight: u32,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// Whether it is used, and why or why not.
@@ -76,29 +97,43 @@ impl Speaker {
             let rib = self.rib.as_ref();
             let received = rib.map(|rib| rib.in_counts(peer.id, family)).unwrap_or_default();
             let sent = rib.map_or(0, |rib| rib.out_count(peer.id, family));
-            (family, FamilySnapshot { received, sent })
+            let max_prefixes = peer.wanted.max_prefixes.get(&family).copied();
+            (family, FamilySnapshot { received, sent, max_prefixes })
         };
+        let status = peer.session.status();
+        let connection = peer.up.as_ref().and_then(|up| self.conns.get(&up.conn));
         Some(PeerSnapshot {
             owner: peer.owner.clone(),
+            source: peer.source,
             config: peer.session.config().clone(),
-            status: peer.session.status().clone(),
+            wanted: peer.wanted.clone(),
+            last_failure: status.last_failure.as_ref().map(|last| last.report()),
+            status: status.clone(),
             local: peer.up.as_ref().and_then(|up| up.local),
+            link: peer.wanted.tcp.interface.or(peer.link.link),
+            helping: peer.session.helping().collect(),
+            waiting: connection.map_or(0, |connection| connection.waiting()),
+            behind: self.rib.as_ref().is_some_and(|rib| rib.waits(peer.id)),
             families: Family::ALL.map(counts).into_iter().collect(),
         })
     }
 
+    /// Over which link a next hop leads that is good on its link only: that of the peer with this
+    /// address. None for all others.
+    pub fn link_of(&self, next_hop: &IpAddr) -> Option<LinkName> {
+        let peer = self.peers.get(next_hop).filter(|_| is_link_local(next_hop))?;
+        peer.wanted.tcp.interface.or(peer.link.link)
+    }
+
     /// All prefixes of a family with their paths, best first; in no order. Walks the table.
-    pub fn routes(
-        &self,
-        family: Family,
-    ) -> impl Iterator<Item = (Prefix, Vec<RouteView<'_>>)> + '_ {
+    pub fn routes(&self, family: Family) -> impl Iterator<Item = (Prefix, Vec<RouteView>)> + '_ {
         self.rib.iter().flat_map(move |rib| {
             rib.prefixes(family).map(|(prefix, paths)| (prefix, self.views(paths)))
         })
     }
 
     /// The paths to one prefix, best first.
-    pub fn route(&self, prefix: &Prefix) -> Vec<RouteView<'_>> {
+    pub fn route(&self, prefix: &Prefix) -> Vec<RouteView> {
         self.rib.as_ref().map(|rib| self.views(rib.paths(prefix))).unwrap_or_default()
     }
 
@@ -107,7 +142,7 @@ impl Speaker {
         &self,
         peer: &IpAddr,
         family: Family,
-    ) -> impl Iterator<Item = (Prefix, RouteView<'_>)> + '_ {
+    ) -> impl Iterator<Item = (Prefix, RouteView)> + '_ {
         let known = self.rib.as_ref().zip(self.peers.get(peer));
         known.into_iter().flat_map(move |(rib, peer)| {
             rib.adj_rib_in(peer.id, family).map(|(prefix, path)| (prefix, self.view(path)))
@@ -145,16 +180,21 @@ impl Speaker {
         self.rib.as_ref().is_none_or(|rib| rib.groups_agree())
     }
 
-    fn views<'a>(&'a self, paths: Vec<PathView<'a>>) -> Vec<RouteView<'a>> {
+    pub(super) fn views(&self, paths: Vec<PathView>) -> Vec<RouteView> {
         paths.into_iter().map(|path| self.view(path)).collect()
     }
 
-    fn view<'a>(&'a self, path: PathView<'a>) -> RouteView<'a> {
-        let address = match path.peer {
+    fn view(&self, path: PathView) -> RouteView {
+        let peer = self.address_of(path.peer);
+        let PathView { path_id, attributes, weight, stale, state, .. } = path;
+        RouteView { peer, path_id, attributes, weight, stale, state }
+    }
+
+    /// The address of a peer of the tables; none: originated here.
+    pub(super) fn address_of(&self, peer: PeerId) -> Option<IpAddr> {
+        match peer {
             PeerId::LOCAL => None,
             id => self.rib.as_ref().and_then(|rib| rib.address(id)),
-        };
-        let PathView { attributes, stale, state, .. } = path;
-        RouteView { peer: address, attributes, stale, state }
+        }
     }
 }

@@ -1,25 +1,17 @@
 //! What the owners want, made into one, and compared with what is.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use bgp_packet::Cease;
-use bgp_rib::{OwnRoute, Rib, Settings};
-use bgp_session::{Change, Event as SessionEvent, PeerConfig, Session, Stop};
-use inet::Prefix;
+use bgp_rib::{Rib, Settings, WithoutPolicy};
+use bgp_session::{Change, Event as SessionEvent, Planned, Session, Stop};
 
-use super::{Selection, Speaker};
-use crate::{Conflict, Desired, Event, Global, Origination, Output};
-
-/// All owners' wishes as one.
-#[derive(Default)]
-struct Merged {
-    global: Option<(String, Global)>,
-    peers: BTreeMap<IpAddr, (String, PeerConfig)>,
-    own: BTreeMap<Prefix, (String, OwnRoute)>,
-    conflicts: BTreeSet<Conflict>,
-}
+use super::merge::{Merged, Wanted};
+use super::{PeerState, Selection, Speaker};
+use crate::{
+    Conflict, Desired, Event, Global, Output, Peer, PeerSource, Plan, TcpOptions, TcpPeer, Who,
+};
 
 impl Speaker {
     /// Makes what is equal to what is wanted.
@@ -27,37 +19,89 @@ impl Speaker {
         if self.ending.is_some() {
             return;
         }
-        let mut merged = Merged::default();
-        for (owner, doc) in &self.owners {
-            merged.add(owner, doc);
-        }
-        let global = merged.global.take().map(|(_, global)| global);
-        if global.is_none() {
-            // Without an AS number there is nobody to be.
-            merged.peers.clear();
-        }
-        self.apply_global(global);
-        self.apply_peers(merged.peers, &mut merged.conflicts);
-        self.apply_own(merged.own);
-        for conflict in merged.conflicts.difference(&self.conflicts) {
+        let mut merged = self.merged(self.owners.iter());
+        let conflicts = &mut merged.conflicts;
+        self.apply_global(merged.global.map(|(_, global)| global));
+        self.dynamic = merged.dynamic;
+        let links = merged.unnumbered.into_iter();
+        self.unnumbered = links
+            .map(|(link, (_, peer))| (link, TcpOptions { interface: Some(link), ..peer.tcp }))
+            .collect();
+        self.apply_peers(merged.peers, conflicts);
+        let own = merged.own.into_iter().map(|(prefix, (_, route))| (prefix, route)).collect();
+        self.apply_own(own, merged.redistribute);
+        for conflict in conflicts.difference(&self.conflicts) {
             self.outputs.push_back(Output::Happened(Event::Conflict(conflict.clone())));
         }
         self.conflicts = merged.conflicts;
+        self.tell_wanted();
         self.select_if_complete();
+    }
+
+    /// What a document of this owner would do, in place of its last one.
+    pub fn plan(&self, owner: &str, doc: &Desired) -> Plan {
+        let others = self.owners.iter().filter(|(name, _)| *name != owner);
+        let mut owners: BTreeMap<&String, &Desired> = others.collect();
+        let owner = owner.to_owned();
+        owners.insert(&owner, doc);
+        let merged = self.merged(owners.into_iter());
+        let mut plan = Plan::default();
+        let global = merged.global.as_ref().map(|(_, global)| global);
+        let ours = match (&self.global, global) {
+            (Some(old), Some(new)) => {
+                let differs = [
+                    ("the speaker's asn", old.asn != new.asn),
+                    ("the speaker's router_id", old.router_id != new.router_id),
+                ];
+                differs.into_iter().filter(|(_, differs)| *differs).map(|(why, _)| why).collect()
+            }
+            (None, _) | (_, None) => Vec::new(),
+        };
+        for (address, wanted) in &merged.peers {
+            let Some(peer) = self.peers.get(address) else {
+                plan.added.push(*address);
+                continue;
+            };
+            let mut planned = peer.planned(&wanted.peer);
+            planned.resets.extend(&ours);
+            if !planned.resets.is_empty() {
+                plan.resets.push((*address, planned.resets));
+            } else if !planned.live.is_empty() {
+                plan.live.push((*address, planned.live));
+            }
+        }
+        let gone = self.peers.keys().filter(|address| !merged.peers.contains_key(address));
+        plan.removed = gone.copied().collect();
+        plan.conflicts = merged.conflicts.difference(&self.conflicts).cloned().collect();
+        plan
+    }
+
+    /// All owners' wishes as one.
+    fn merged<'a>(&self, owners: impl Iterator<Item = (&'a String, &'a Desired)>) -> Merged {
+        let mut merged = Merged::default();
+        for (owner, doc) in owners {
+            merged.add(owner, doc);
+        }
+        let accepted = self.peers.iter().filter(|(_, peer)| peer.is_dynamic());
+        merged.find_peers(&self.neighbors, accepted.map(|(address, _)| *address));
+        merged
     }
 
     fn apply_global(&mut self, wanted: Option<Global>) {
         if self.global == wanted {
             return;
         }
-        self.global = wanted;
+        let old = std::mem::replace(&mut self.global, wanted);
         let Some(global) = self.global.clone() else { return };
         let settings = Settings {
             asn: global.asn,
             router_id: global.router_id,
-            multi_path: global.multi_path,
+            multipath: global.multi_path,
             transit: global.transit,
+            cluster_id: global.cluster_id,
+            default_local_pref: global.default_local_pref,
         };
+        self.redistribute_again(old.as_ref(), &global);
         // Sessions of another AS number or router id end before the tables change.
         self.tell_local();
         match &mut self.rib {
@@ -86,29 +130,22 @@ impl Speaker {
 
     fn apply_peers(
         &mut self,
-        wanted: BTreeMap<IpAddr, (String, PeerConfig)>,
+        wanted: BTreeMap<IpAddr, Wanted>,
         conflicts: &mut BTreeSet<Conflict>,
     ) {
         let gone: Vec<IpAddr> =
             self.peers.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
-            let stop = Stop::Cease { why: Cease::PeerDeconfigured, communication: None };
-            self.tell(address, SessionEvent::Stop(stop));
             self.remove_peer(address);
         }
-        for (address, (owner, config)) in wanted {
+        for (address, Wanted { owner, peer, source }) in wanted {
             match self.peers.get_mut(&address) {
-                Some(peer) => {
-                    peer.owner = owner;
-                    let change = peer.session.reconfigure(self.now, config);
-                    self.run(address);
-                    match change {
-                        Change::Live => self.refresh_facts(address),
-                        Change::Nothing | Change::Reset => {}
-                    }
+                Some(state) => {
+                    (state.owner, state.source) = (owner, source);
+                    self.change_peer(address, peer);
                 }
                 None => {
-                    if !self.add_peer(address, owner, config) {
+                    if !self.add_peer(address, owner, source, peer) {
                         conflicts.insert(Conflict::TooManyPeers { address });
                     }
                 }
@@ -116,7 +153,34 @@ impl Speaker {
         }
     }
 
-    fn add_peer(&mut self, address: IpAddr, owner: String, config: PeerConfig) -> bool {
+    fn change_peer(&mut self, address: IpAddr, new: Peer) {
+        let Some(state) = self.peers.get_mut(&address) else { return };
+        let planned = state.planned(&new);
+        state.wanted = new.clone();
+        let change = state.session.reconfigure(self.now, new.session);
+        self.run(address);
+        match (change, planned.change()) {
+            // What TCP was made with is not the session's own.
+            (Change::Nothing | Change::Live, Change::Reset) => {
+                let reset = SessionEvent::AdminReset { hard: false, communication: None };
+                self.tell(address, reset);
+            }
+            (Change::Nothing | Change::Live, Change::Live) => {
+                self.refresh_facts(address);
+                self.check_limits(address);
+            }
+            (Change::Nothing | Change::Live, Change::Nothing) | (Change::Reset, _) => {}
+        }
+        self.watch_idle(address);
+    }
+
+    pub(super) fn add_peer(
+        &mut self,
+        address: IpAddr,
+        owner: String,
+        source: PeerSource,
+        wanted: Peer,
+    ) -> bool {
         let (Some(rib), Some(global)) = (&mut self.rib, &self.global) else { return false };
         let Some(id) = rib.add_peer(address) else { return false };
         let local = self.local(global);
@@ -126,18 +190,29 @@ impl Speaker {
             IpAddr::V6(a) => (u128::from(a) ^ (u128::from(a) >> 64)) as u64,
         };
         let seed = self.seed ^ octets.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let peer = self.new_peer(id, owner, Session::new(config, local, seed));
+        let session = Session::new(wanted.session.clone(), local, seed);
+        let mut peer = PeerState::new(id, owner, source, wanted, session);
+        if let Some((_, link)) = self.stranger.take_if(|(stranger, _)| *stranger == address) {
+            peer.link = link;
+        }
         self.peers.insert(address, peer);
+        self.outputs.push_back(Output::Happened(Event::Added { peer: address, source }));
         if self.kernel_synced {
             self.tell(address, SessionEvent::Start);
         }
         true
     }
 
-    fn remove_peer(&mut self, address: IpAddr) {
+    /// Ends the peer's session and forgets it.
+    pub(super) fn remove_peer(&mut self, address: IpAddr) {
+        let stop = Stop::Cease { why: Cease::PeerDeconfigured, communication: None };
+        self.tell(address, SessionEvent::Stop(stop));
         let Some(peer) = self.peers.remove(&address) else { return };
         if let Some((at, _)) = peer.timer {
             self.timers.remove(&(at, address));
+        }
+        if let Some(at) = peer.forget_at {
+            self.forgets.remove(&(at, address));
         }
         for conn in peer.conns.values() {
             self.conns.remove(conn);
@@ -146,78 +221,105 @@ impl Speaker {
         if let Some(rib) = &mut self.rib {
             rib.remove_peer(peer.id);
         }
+        self.outputs.push_back(Output::Happened(Event::Removed { peer: address }));
     }
 
-    fn apply_own(&mut self, wanted: BTreeMap<Prefix, (String, OwnRoute)>) {
-        let wanted: BTreeMap<Prefix, OwnRoute> =
-            wanted.into_iter().map(|(prefix, (_, route))| (prefix, route)).collect();
-        let gone = self.own.keys().filter(|prefix| !wanted.contains_key(prefix));
-        let changed = wanted.iter().filter(|(prefix, route)| self.own.get(prefix) != Some(*route));
-        let changes: Vec<Prefix> =
-            gone.copied().chain(changed.map(|(prefix, _)| *prefix)).collect();
-        self.own_changes.extend(changes);
-        self.own = wanted;
+    /// Tells the sets that others must know, where they are different now.
+    pub(super) fn tell_wanted(&mut self) {
+        let peers = self.tcp_peers();
+        if self.told.peers != peers {
+            // Before the connections that need it; an older one must not come after it.
+            self.outputs.retain(|output| !matches!(output, Output::Peers(_)));
+            self.outputs.push_front(Output::Peers(peers.clone()));
+            self.told.peers = peers;
+        }
+        let links: BTreeSet<_> = self.unnumbered.keys().copied().collect();
+        tell(&mut self.outputs, &mut self.told.links, links, Output::Find);
+        let asn = self.global.as_ref().map(|global| global.asn);
+        let bfd = asn.map(|asn| {
+            self.peers.values().filter_map(|peer| peer.wanted.bfd_session(asn)).collect()
+        });
+        tell(&mut self.outputs, &mut self.told.bfd, bfd.unwrap_or_default(), Output::Bfd);
+        let routes = self.redistribute.iter().map(|r| (r.source, r.table)).collect();
+        tell(&mut self.outputs, &mut self.told.routes, routes, Output::Redistribute);
     }
-}
 
-impl Merged {
-    fn add(&mut self, owner: &str, doc: &Desired) {
-        let ignored = || owner.to_owned();
-        if let Some(global) = &doc.global {
-            match &self.global {
-                None => self.global = Some((owner.to_owned(), global.clone())),
-                Some((_, first)) if first == global => {}
-                Some((first_owner, first)) => {
-                    self.conflicts.insert(Conflict::DifferentGlobal {
-                        owner: first_owner.clone(),
-                        ignored: ignored(),
-                        asn: first.asn,
-                        router_id: first.router_id,
-                    });
-                }
-            }
-        }
-        for peer in &doc.peers {
-            match self.peers.entry(peer.address) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert((owner.to_owned(), peer.clone()));
-                }
-                // One session per address, even where both want the same.
-                Entry::Occupied(first) => {
-                    self.conflicts.insert(Conflict::DuplicatePeer {
-                        address: peer.address,
-                        owner: first.get().0.clone(),
-                        ignored: ignored(),
-                    });
-                }
-            }
-        }
-        for origination in &doc.originate {
-            let route = own_route(origination);
-            match self.own.entry(origination.prefix) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert((owner.to_owned(), route));
-                }
-                Entry::Occupied(first) if first.get().1 == route => {}
-                Entry::Occupied(first) => {
-                    self.conflicts.insert(Conflict::DuplicatePrefix {
-                        prefix: origination.prefix,
-                        owner: first.get().0.clone(),
-                        ignored: ignored(),
-                    });
-                }
-            }
-        }
+    fn tcp_peers(&self) -> Vec<TcpPeer> {
+        let configured = self.peers.iter().filter_map(|(address, peer)| match peer.source {
+            PeerSource::Configured => Some((Who::Address(*address), &peer.wanted.tcp)),
+            PeerSource::Unnumbered(_) | PeerSource::Dynamic(_) => None,
+        });
+        let links = self.unnumbered.iter().map(|(link, tcp)| (Who::On(*link), tcp));
+        let ranges = self.dynamic.iter().map(|(p, (_, range))| (Who::Within(*p), &range.peer.tcp));
+        let all = configured.chain(links).chain(ranges);
+        all.map(|(who, tcp)| TcpPeer { who, tcp: tcp.clone() }).collect()
     }
 }
 
-fn own_route(origination: &Origination) -> OwnRoute {
-    OwnRoute {
-        origin: origination.origin,
-        med: origination.med,
-        local_pref: origination.local_pref,
-        communities: origination.communities.clone(),
-        large_communities: origination.large_communities.clone(),
-        groups: origination.groups.clone(),
+/// Tells a set in place of the last one, where it is another one.
+fn tell<T: PartialEq + Clone>(
+    outputs: &mut VecDeque<Output>,
+    told: &mut T,
+    now: T,
+    output: fn(T) -> Output,
+) {
+    if *told != now {
+        told.clone_from(&now);
+        outputs.push_back(output(now));
+    }
+}
+
+impl PeerState {
+    /// What another wish would do.
+    pub(super) fn planned(&self, new: &Peer) -> Planned {
+        let mut planned = self.session.planned(&new.session);
+        let (old, rules) = (&self.wanted, &self.wanted.rules);
+        let resets = [
+            ("ttl_security", old.tcp.ttl_security != new.tcp.ttl_security),
+            ("interface", old.tcp.interface != new.tcp.interface),
+        ];
+        let live = [
+            ("import", rules.import != new.rules.import),
+            ("export", rules.export != new.rules.export),
+            ("require_policy", rules.without_policy != new.rules.without_policy),
+            ("route_reflector_client", rules.reflector_client != new.rules.reflector_client),
+            ("next_hop", rules.next_hop != new.rules.next_hop),
+            ("allow_own_as", rules.allow_own_as != new.rules.allow_own_as),
+            ("as_override", rules.as_override != new.rules.as_override),
+            ("remove_private_as", rules.remove_private_as != new.rules.remove_private_as),
+            ("add_path_send", rules.add_path_send != new.rules.add_path_send),
+            // The peer may change its own in time.
+            ("password", old.tcp.password != new.tcp.password),
+            ("bfd", old.bfd != new.bfd),
+            ("max_prefixes", old.max_prefixes != new.max_prefixes),
+        ];
+        let differing = |fields: &[(&'static str, bool)], to: &mut Vec<&'static str>| {
+            to.extend(fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name));
+        };
+        differing(&resets, &mut planned.resets);
+        differing(&live, &mut planned.live);
+        planned
+    }
+}
+
+impl Global {
+    /// What is wanted of a peer, with all that follows from elsewhere.
+    pub(super) fn in_force(&self, mut peer: Peer, source: PeerSource) -> Peer {
+        if self.require_policy {
+            peer.rules.without_policy = WithoutPolicy::Reject;
+        }
+        peer.rules.role = peer.session.role;
+        peer.rules.local_as = peer.session.local_as.map(|local| bgp_rib::LocalAs {
+            asn: local.asn,
+            prepend: local.prepend,
+            replace: local.replace,
+        });
+        match source {
+            PeerSource::Configured => {}
+            // Its address is only good on the link.
+            PeerSource::Unnumbered(link) => peer.tcp.interface = Some(link),
+            PeerSource::Dynamic(_) => peer.session.passive = true,
+        }
+        peer
     }
 }

@@ -15,6 +15,11 @@ impl Dice {
         (self.0 >> 11) % sides.max(1)
     }
 
+    /// Other dice, for who cannot borrow these.
+    pub(crate) fn split(&mut self) -> Dice {
+        Dice::new(self.roll(u64::MAX))
+    }
+
     /// True once in `n` times.
     pub(crate) fn once_in(&mut self, n: u64) -> bool {
         self.roll(n) == 0

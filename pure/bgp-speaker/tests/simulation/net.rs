@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bgp_session::State;
-use bgp_speaker::{ConnId, Event, Input, Output, Speaker, SpeakerConfig};
+use bgp_speaker::{ConnId, Event, Input, Output, Reset, Speaker, SpeakerConfig, Who};
 use inet::{Family, LinkName, Prefix, Timestamp};
 
 use crate::dice::Dice;
@@ -25,6 +25,10 @@ pub(crate) struct Node {
     pub(crate) lost: BTreeSet<IpAddr>,
     pub(crate) slow: bool,
     tracked: BTreeSet<IpAddr>,
+    /// Whom it knows, as it last said.
+    known: Vec<Who>,
+    /// With whom it wants BFD.
+    bfd: BTreeSet<IpAddr>,
     conns: BTreeMap<ConnId, u64>,
     /// The OPENs of this process say that its routes were kept.
     preserved: bool,
@@ -65,6 +69,10 @@ pub(crate) enum Sabotage {
     NoWithdraw,
     /// Ties are broken the other way round.
     TieBreak,
+    /// Policies are not asked.
+    NoPolicies,
+    /// Reflectors reflect nothing.
+    NoReflection,
 }
 
 impl Net {
@@ -78,6 +86,8 @@ impl Net {
             lost: BTreeSet::new(),
             slow: false,
             tracked: BTreeSet::new(),
+            known: Vec::new(),
+            bfd: BTreeSet::new(),
             conns: BTreeMap::new(),
             preserved: false,
         };
@@ -120,6 +130,8 @@ impl Net {
         node.speaker = Some(Speaker::new(self.now, SpeakerConfig { seed, restarting }));
         node.settled = false;
         node.tracked.clear();
+        node.known.clear();
+        node.bfd.clear();
         node.preserved = kept && self.sabotage != Some(Sabotage::NoForwardingBit);
         if node.preserved {
             let families = Family::ALL.into_iter().collect();
@@ -229,6 +241,52 @@ impl Net {
         self.note(|| format!("{host} originates {own:?}"));
         let doc = self.topology.own_of(host);
         self.tell(host, Input::Desired { owner: "agent".into(), doc });
+        if self.topology.hosts[host].from_kernel {
+            let changes = self.topology.kernel_of(host);
+            self.tell(host, Input::Redistribute { changes });
+        }
+    }
+
+    /// Tells the host's speaker what it is and whom it peers with from now on.
+    pub(crate) fn configure(&mut self, host: usize) {
+        let doc = self.topology.peers_of(host);
+        let speaker = self.nodes[host].speaker.as_ref();
+        let plan = speaker.map(|speaker| speaker.plan("file", &doc)).unwrap_or_default();
+        self.note(|| format!("{host} is configured anew: {plan:?}"));
+        assert!(plan.resets.is_empty() && plan.added.is_empty(), "{plan:?}");
+        self.tell(host, Input::Desired { owner: "file".into(), doc });
+    }
+
+    /// A person resets a session.
+    pub(crate) fn reset(&mut self, wire: usize, end: usize, reset: Reset) {
+        let host = self.topology.wires[wire].ends[end].host;
+        let peer = self.topology.wires[wire].address(1 - end);
+        self.note(|| format!("{host} resets {peer}: {reset:?}"));
+        self.tell(host, Input::AdminReset { peer, reset });
+    }
+
+    /// BFD loses the other end of a wire, and finds it again.
+    pub(crate) fn bfd(&mut self, wire: usize, end: usize, up: bool) {
+        let host = self.topology.wires[wire].ends[end].host;
+        let peer = self.topology.wires[wire].address(1 - end);
+        if self.nodes[host].bfd.contains(&peer) {
+            self.note(|| format!("BFD of {host} sees {peer}: {up}"));
+            self.tell(host, Input::Bfd { peer, up, control_plane_independent: false });
+        }
+    }
+
+    /// Each host finds out how its next hops resolve now.
+    pub(crate) fn resolve_all(&mut self) {
+        for host in 0..self.nodes.len() {
+            for address in self.nodes[host].tracked.clone() {
+                self.resolve(host, address);
+            }
+        }
+    }
+
+    /// Which cables work.
+    pub(crate) fn works(&self) -> Vec<bool> {
+        self.cables.iter().map(|cable| cable.down_since.is_none()).collect()
     }
 
     /// Lets time pass.
@@ -277,7 +335,12 @@ impl Net {
     fn output(&mut self, host: usize, output: Output) {
         match output {
             Output::Connect { conn, peer, ttl, .. } => {
-                assert_eq!(ttl, 1, "a neighbor is one hop away");
+                let known = &self.nodes[host].known;
+                assert!(known.contains(&Who::Address(peer.ip())), "{peer} is dialled unknown");
+                if let Some((wire, _)) = self.wire_to(host, &peer.ip()) {
+                    let inside = self.topology.internal(&self.topology.wires[wire]);
+                    assert_eq!(ttl, if inside { 255 } else { 1 }, "a neighbor is one hop away");
+                }
                 self.dial(host, conn, peer.ip());
             }
             Output::Adopt { .. } => {}
@@ -315,6 +378,17 @@ impl Net {
                     self.tell(host, Input::KernelSynced { families });
                 }
             }
+            Output::Peers(peers) => {
+                self.nodes[host].known = peers.iter().map(|peer| peer.who).collect();
+            }
+            Output::Find(links) => panic!("nobody is on {links:?}"),
+            Output::Bfd(sessions) => {
+                self.nodes[host].bfd = sessions.iter().map(|session| session.peer).collect();
+            }
+            Output::Redistribute(_) => {
+                let changes = self.topology.kernel_of(host);
+                self.tell(host, Input::Redistribute { changes });
+            }
             Output::Happened(event) => self.happened(host, &event),
         }
     }
@@ -329,6 +403,10 @@ impl Net {
                 panic!("{host}: {event:?}");
             }
             Event::Session { .. }
+            | Event::Added { .. }
+            | Event::Removed { .. }
+            | Event::MaxPrefixes { .. }
+            | Event::Bfd { .. }
             | Event::SelectionDeferred { .. }
             | Event::SelectionBegan { .. } => {}
         }
@@ -381,12 +459,9 @@ impl Net {
 
     fn tell_link(&mut self, wire: usize, up: bool) {
         let name: LinkName = format!("e{wire}").parse().unwrap();
+        self.resolve_all();
         for end in 0..2 {
             let host = self.topology.wires[wire].ends[end].host;
-            let other = self.topology.wires[wire].ends[1 - end];
-            for address in [IpAddr::V4(other.four), IpAddr::V6(other.six)] {
-                self.resolve(host, address);
-            }
             self.tell(host, Input::Link { name, up });
         }
     }
@@ -396,14 +471,8 @@ impl Net {
         if !self.nodes[host].tracked.contains(&address) {
             return;
         }
-        let wire = self.topology.wires.iter().position(|wire| {
-            wire.end_of(host).is_some_and(|mine| {
-                let other = wire.ends[1 - mine];
-                [IpAddr::V4(other.four), IpAddr::V6(other.six)].contains(&address)
-            })
-        });
-        let up = wire.is_some_and(|wire| self.cables[wire].down_since.is_none());
-        let metric = (up && !self.nodes[host].lost.contains(&address)).then_some(0);
+        let distance = self.topology.distance(&self.works(), host, &address);
+        let metric = distance.filter(|_| !self.nodes[host].lost.contains(&address));
         self.tell(host, Input::NextHop { address, metric });
     }
 }

@@ -1,24 +1,42 @@
-//! What every FIB must be in the end, worked out without messages, sessions or time: each host
-//! looks at what its neighbors have chosen, until nobody changes its mind.
+//! What every FIB must be in the end, worked out without messages, sessions, time or policies: each
+//! host looks at what its neighbors have chosen, until nobody changes its mind.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgp_packet::Origin;
 use inet::{Family, Prefix};
 
+use crate::rules::PREFERRED;
 use crate::topology::Topology;
 
 /// Next hops by prefix.
 pub(crate) type Fib = BTreeMap<Prefix, BTreeSet<IpAddr>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Chosen {
-    path: Vec<usize>,
+struct Path {
+    path: Vec<u32>,
     origin: Origin,
+    local_pref: u32,
+    marked: bool,
     /// Over which wire; none: originated.
     wire: Option<usize>,
-    all: BTreeSet<IpAddr>,
+    internal: bool,
+    hop: Option<IpAddr>,
+    metric: u32,
+    /// The peer's, or the originator's.
+    router_id: u32,
+    clusters: Vec<u32>,
+    peer: Option<IpAddr>,
+}
+
+/// Where it is all worked out.
+struct Model<'a, L> {
+    topology: &'a Topology,
+    works: &'a [bool],
+    lost: L,
+    prefix: Prefix,
 }
 
 /// `works` says which wires do, `lost` which next hops a host cannot reach.
@@ -31,65 +49,128 @@ pub(crate) fn fibs(
         topology.hosts.iter().flat_map(|host| host.own.keys().copied()).collect();
     let mut fibs = vec![Fib::new(); topology.hosts.len()];
     for prefix in prefixes {
-        let mut chosen: Vec<Option<Chosen>> = vec![None; topology.hosts.len()];
+        let model = Model { topology, works, lost: &lost, prefix };
+        let mut known: Vec<Vec<Path>> = vec![Vec::new(); topology.hosts.len()];
         for _ in 0..4 * topology.hosts.len() {
-            let next: Vec<Option<Chosen>> = (0..topology.hosts.len())
-                .map(|host| choose(topology, works, &lost, &chosen, host, &prefix))
-                .collect();
-            if next == chosen {
+            let next: Vec<Vec<Path>> =
+                (0..topology.hosts.len()).map(|host| model.choose(&known, host)).collect();
+            if next == known {
                 break;
             }
-            chosen = next;
+            known = next;
         }
-        for (host, chosen) in chosen.into_iter().enumerate() {
-            if let Some(Chosen { all, wire: Some(_), .. }) = chosen {
-                fibs[host].insert(prefix, all);
-            }
+        for (host, paths) in known.into_iter().enumerate() {
+            let Some(best) = paths.first().filter(|best| best.wire.is_some()) else { continue };
+            let many = topology.hosts[host].multi_path;
+            let used = paths.iter().filter(|path| many && path.rank() == best.rank());
+            let used = used.chain([best]).filter_map(|path| path.hop);
+            fibs[host].insert(prefix, used.collect());
         }
     }
     fibs
 }
 
-fn choose(
-    topology: &Topology,
-    works: &[bool],
-    lost: &impl Fn(usize, &IpAddr) -> bool,
-    chosen: &[Option<Chosen>],
-    host: usize,
-    prefix: &Prefix,
-) -> Option<Chosen> {
-    let me = &topology.hosts[host];
-    if let Some(origin) = me.own.get(prefix) {
-        return Some(Chosen { path: vec![], origin: *origin, wire: None, all: BTreeSet::new() });
-    }
-    let mut offers = Vec::new();
-    for (n, wire) in topology.wires.iter().enumerate() {
-        let Some(mine) = wire.end_of(host).filter(|_| works[n]) else { continue };
-        let from = wire.ends[1 - mine];
-        let Some(theirs) = &chosen[from.host] else { continue };
-        let told = theirs.wire.is_none() || topology.hosts[from.host].transit;
-        // Neither to where it came from, nor in a circle.
-        if !told || theirs.wire == Some(n) || theirs.path.contains(&host) {
-            continue;
+impl<L: Fn(usize, &IpAddr) -> bool> Model<'_, L> {
+    /// All paths that a host can use, best first.
+    fn choose(&self, known: &[Vec<Path>], host: usize) -> Vec<Path> {
+        let me = &self.topology.hosts[host];
+        let mut paths = Vec::new();
+        for (n, wire) in self.topology.wires.iter().enumerate() {
+            let Some(mine) = wire.end_of(host).filter(|_| self.works[n]) else { continue };
+            let from = wire.ends[1 - mine].host;
+            let told = if wire.add_path[1 - mine] { usize::MAX } else { 1 };
+            let told = known[from].iter().take(told);
+            paths.extend(told.filter_map(|path| self.learn(n, mine, path)));
         }
-        let hop = match prefix.family() {
+        paths.sort_by_key(|path| (path.rank(), path.router_id, path.clusters.len(), path.peer));
+        if let Some(origin) = me.own.get(&self.prefix) {
+            paths.insert(0, self.own(host, *origin));
+        }
+        paths
+    }
+
+    fn own(&self, host: usize, origin: Origin) -> Path {
+        Path {
+            path: vec![],
+            origin,
+            local_pref: 100,
+            marked: false,
+            wire: None,
+            internal: false,
+            hop: None,
+            metric: 0,
+            router_id: self.topology.hosts[host].router_id,
+            clusters: vec![],
+            peer: None,
+        }
+    }
+
+    /// What becomes of a path on its way over a wire to its end `mine`.
+    fn learn(&self, n: usize, mine: usize, path: &Path) -> Option<Path> {
+        let wire = &self.topology.wires[n];
+        let (end, from) = (wire.ends[mine], wire.ends[1 - mine]);
+        let (me, teller) = (&self.topology.hosts[end.host], &self.topology.hosts[from.host]);
+        let internal = self.topology.internal(wire);
+        let (out, rules) = (wire.rules[1 - mine], wire.rules[mine]);
+        // Neither to where it came from, nor by who tells only its own.
+        if path.wire == Some(n) || (path.wire.is_some() && !teller.transit) {
+            return None;
+        }
+        if out.hide == Some(self.prefix) {
+            return None;
+        }
+        let address = match self.prefix.family() {
             Family::Ipv4 => IpAddr::V4(from.four),
             Family::Ipv6 => IpAddr::V6(from.six),
         };
-        if lost(host, &hop) {
-            continue;
+        let mut new = path.clone();
+        new.marked |= out.mark == Some(self.prefix);
+        (new.wire, new.internal) = (Some(n), internal);
+        new.peer = Some(wire.address(1 - mine));
+        if internal {
+            if path.internal {
+                let source = &self.topology.wires[path.wire?];
+                let client = source.client[source.end_of(from.host)?] || wire.client[1 - mine];
+                if !client {
+                    return None;
+                }
+                new.clusters.insert(0, teller.cluster);
+            } else {
+                new.router_id = teller.router_id;
+            }
+            let own = path.wire.is_none() || wire.next_hop_self[1 - mine];
+            new.hop = if own { Some(address) } else { path.hop };
+        } else {
+            for _ in 0..=out.prepend {
+                new.path.insert(0, teller.asn);
+            }
+            (new.local_pref, new.router_id) = (100, teller.router_id);
+            new.clusters.clear();
+            new.hop = Some(address);
         }
-        let mut path = vec![from.host];
-        path.extend(&theirs.path);
-        let id = topology.hosts[from.host].router_id;
-        offers.push(((path.len(), theirs.origin), id, wire.address(1 - mine), n, hop, path));
+        // In a circle.
+        let reflected = !new.clusters.is_empty();
+        if new.path.contains(&me.asn)
+            || new.clusters.contains(&me.cluster)
+            || (reflected && new.router_id == me.router_id)
+        {
+            return None;
+        }
+        if rules.refuse_marked && new.marked {
+            return None;
+        }
+        if rules.prefer == Some(self.prefix) {
+            new.local_pref = PREFERRED;
+        }
+        let hop = new.hop.filter(|hop| !(self.lost)(end.host, hop))?;
+        new.metric = self.topology.distance(self.works, end.host, &hop)?;
+        Some(new)
     }
-    // Shortest path, lowest origin; then lowest router id, lowest address.
-    offers.sort();
-    let ((len, origin), _, _, wire, hop, path) = offers.first()?.clone();
-    let all = match me.multi_path {
-        true => offers.iter().filter(|o| o.0 == (len, origin)).map(|o| o.4).collect(),
-        false => BTreeSet::from([hop]),
-    };
-    Some(Chosen { path, origin, wire: Some(wire), all })
+}
+
+impl Path {
+    /// What makes one path better than another; paths that are equal in it are used together.
+    fn rank(&self) -> impl Ord + PartialEq + use<> {
+        (Reverse(self.local_pref), self.path.len(), self.origin, self.internal, self.metric)
+    }
 }

@@ -1,0 +1,167 @@
+//! Parts of the document beside peers and paths.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use bgp_policy::KernelSource;
+use inet::{Family, Prefix};
+use serde::Serialize;
+
+use crate::text;
+
+/// How many equally good paths are used, and what counts as equally good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MultiPath {
+    /// Paths of eBGP, 1 to 64; 64 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebgp: Option<u8>,
+    /// Paths of iBGP, 1 to 64; 64 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ibgp: Option<u8>,
+    /// AS paths need only be equally long; true when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relax_as_path: Option<bool>,
+    /// Weigh the paths by their link bandwidth community; false when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_bandwidth: Option<bool>,
+}
+
+/// How routes are written into the kernel, beside the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FibOptions {
+    /// The kernel's metric, 1 to 2^32 - 1; 4271 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+    /// Use the kernel's next-hop objects; when left out, where it has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_objects: Option<bool>,
+    /// Which source wins: the smaller distance.
+    #[serde(skip_serializing_if = "Distances::is_empty")]
+    pub distance: Distances,
+}
+
+/// The distance of each source, 1 to 255.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Distances {
+    /// Learned by eBGP; 20 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebgp: Option<u8>,
+    /// Learned by iBGP; 200 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ibgp: Option<u8>,
+    /// Originated here; 200 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<u8>,
+}
+
+/// Routes of the kernel that are announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Redistribute {
+    /// Whose.
+    #[serde(serialize_with = "text::display")]
+    pub source: KernelSource,
+    /// The kernel's table; the main table when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<u32>,
+    /// The policy that they go through; all are taken as they are when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+}
+
+/// A prefix that is announced while a longer one in it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Aggregate {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Do not announce the longer ones; false when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary_only: Option<bool>,
+}
+
+/// A station that is told all (RFC 7854).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bmp {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its TCP port.
+    pub port: u16,
+    /// Which tables; `pre_policy` when left out.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tables: BTreeSet<BmpTable>,
+    /// Seconds between reports of counters, 1 to 86400; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics_interval: Option<u32>,
+    /// Seconds between attempts to connect, 1 to 65535; 30 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_retry_time: Option<u16>,
+}
+
+/// What a station is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BmpTable {
+    /// Routes as received (RFC 7854).
+    PrePolicy,
+    /// Routes as accepted (RFC 7854).
+    PostPolicy,
+    /// The best routes (RFC 9069).
+    LocRib,
+}
+
+/// Files of routes and messages (RFC 6396).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mrt {
+    /// Where they are written.
+    pub directory: String,
+    /// Seconds between two dumps of the table, 60 to 604800; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_interval: Option<u32>,
+    /// Seconds that one file of messages has, 60 to 604800; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates_interval: Option<u32>,
+}
+
+/// A channel of `sartd fib`: it takes routes from its subscribers, keeps the best of each prefix
+/// and gives it to its publishers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Channel {
+    /// The name, unique in the document.
+    pub name: String,
+    /// The family.
+    pub ip_version: Family,
+    /// Where routes come from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscribers: Vec<ChannelEnd>,
+    /// Where routes go to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub publishers: Vec<ChannelEnd>,
+}
+
+/// One end of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "protocol", rename_all = "lowercase")]
+pub enum ChannelEnd {
+    /// Tables of the kernel.
+    Kernel {
+        /// At least one.
+        tables: Vec<u32>,
+    },
+    /// A program that speaks to the FIB controller's API.
+    Bgp {
+        /// Its address.
+        endpoint: SocketAddr,
+    },
+}
+
+impl FibOptions {
+    /// Whether all is left out.
+    pub fn is_empty(&self) -> bool {
+        *self == FibOptions::default()
+    }
+}
+
+impl Distances {
+    fn is_empty(&self) -> bool {
+        *self == Distances::default()
+    }
+}
