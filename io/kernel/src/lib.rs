@@ -15,6 +15,7 @@ pub mod fib;
 pub mod links;
 mod message;
 pub mod netns;
+mod nexthop;
 pub mod pod;
 pub mod protocol;
 pub mod routes;

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use inet::{Family, LinkName, Prefix};
 use route_table::{
     Action, Change, KernelEvent, KernelRoute, KernelTarget, Leg, Link, LinkAddress, LinkIndex,
-    RouteNews,
+    ObjectId, RouteNews,
 };
 
+use crate::nexthop;
 use crate::routes::Owner;
 use crate::wire::{self, Message, Writer};
 
@@ -24,8 +25,9 @@ pub(crate) const GET_ROUTE: u16 = 26;
 pub(crate) const F_REQUEST: u16 = 0x001;
 pub(crate) const F_ACK: u16 = 0x004;
 pub(crate) const F_DUMP: u16 = 0x300;
-const F_REPLACE: u16 = 0x100;
-const F_CREATE: u16 = 0x400;
+pub(crate) const F_REPLACE: u16 = 0x100;
+pub(crate) const F_EXCL: u16 = 0x200;
+pub(crate) const F_CREATE: u16 = 0x400;
 
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
@@ -35,13 +37,14 @@ const RTA_PREFSRC: u16 = 7;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
+const RTA_NH_ID: u16 = 30;
 
 const RTN_UNICAST: u8 = 1;
 const RTN_BLACKHOLE: u8 = 6;
 const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
 
-const SCOPE_UNIVERSE: u8 = 0;
+pub(crate) const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_NOWHERE: u8 = 255;
 
@@ -52,6 +55,11 @@ const RTM_CLONED: u32 = 0x200;
 const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
 const IFLA_NAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VRF_TABLE: u16 = 1;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -87,6 +95,10 @@ pub(crate) fn event(message: &Message<'_>) -> Option<KernelEvent> {
         DELETE_ROUTE => {
             route(message.payload).map(|route| KernelEvent::Route(RouteNews::Removed, route))
         }
+        nexthop::NEW => nexthop::object(message.payload).map(KernelEvent::Object),
+        nexthop::DELETE => {
+            nexthop::object(message.payload).map(|object| KernelEvent::ObjectGone(object.id))
+        }
         _ => None,
     }
 }
@@ -98,16 +110,37 @@ fn link(bytes: &[u8]) -> Option<Link> {
     }
     let index = wire::read_u32(bytes, 4)?;
     let flags = wire::read_u32(bytes, 8)?;
-    let name = wire::attributes(bytes.get(16..)?)
-        .find(|(kind, _)| *kind == IFLA_NAME)
-        .and_then(|(_, value)| std::str::from_utf8(value.strip_suffix(&[0])?).ok()?.parse().ok());
+    let (mut name, mut master, mut vrf_table) = (None, None, None);
+    for (kind, value) in wire::attributes(bytes.get(16..)?) {
+        match kind {
+            IFLA_NAME => {
+                let text = value.strip_suffix(&[0]).and_then(|v| std::str::from_utf8(v).ok());
+                name = text.and_then(|text| text.parse().ok());
+            }
+            IFLA_MASTER => master = wire::read_u32(value, 0).filter(|n| *n != 0).map(LinkIndex),
+            IFLA_LINKINFO => vrf_table = vrf(value),
+            _ => {}
+        }
+    }
     // The kernel takes names that we do not write anywhere; such a link is known by its number.
     let name: LinkName = match name {
         Some(name) => name,
         None => format!("if{index}").parse().ok()?,
     };
     let up = flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING;
-    Some(Link { index: LinkIndex(index), name, up })
+    Some(Link { index: LinkIndex(index), name, up, master, vrf_table })
+}
+
+/// The table of a VRF; none for other kinds of links.
+fn vrf(info: &[u8]) -> Option<u32> {
+    let find = |wanted: u16| wire::attributes(info).find(|(kind, _)| *kind == wanted);
+    let (_, kind) = find(IFLA_INFO_KIND)?;
+    let (_, data) = find(IFLA_INFO_DATA)?;
+    if kind.strip_suffix(&[0]).unwrap_or(kind) != b"vrf" {
+        return None;
+    }
+    let (_, table) = wire::attributes(data).find(|(kind, _)| *kind == IFLA_VRF_TABLE)?;
+    wire::read_u32(table, 0)
 }
 
 /// An address, and whether it can be used yet (duplicate address detection, RFC 4862 §5.4).
@@ -144,7 +177,7 @@ pub(crate) fn route(bytes: &[u8]) -> Option<KernelRoute> {
     };
     let mut destination = Prefix::default_route(family).address();
     let (mut table, mut metric) = (u32::from(table), 0);
-    let (mut link, mut gateway, mut legs) = (None, None, Vec::new());
+    let (mut link, mut gateway, mut legs, mut object) = (None, None, Vec::new(), None);
     for (kind, value) in wire::attributes(bytes.get(12..)?) {
         match kind {
             RTA_DST => destination = wire::read_address(value)?,
@@ -152,6 +185,7 @@ pub(crate) fn route(bytes: &[u8]) -> Option<KernelRoute> {
             RTA_PRIORITY => metric = wire::read_u32(value, 0)?,
             RTA_OIF => link = Some(LinkIndex(wire::read_u32(value, 0)?)),
             RTA_GATEWAY | RTA_VIA => gateway = Some(read_gateway(kind, value)?),
+            RTA_NH_ID => object = wire::read_u32(value, 0).map(ObjectId),
             RTA_MULTIPATH => legs = read_legs(value),
             _ => {}
         }
@@ -159,20 +193,21 @@ pub(crate) fn route(bytes: &[u8]) -> Option<KernelRoute> {
     let target = match kind {
         RTN_UNICAST => {
             let dead = flags & u32::from(RTNH_DEAD) != 0;
-            legs.extend(link.filter(|_| !dead).map(|link| Leg { gateway, link }));
+            legs.extend(link.filter(|_| !dead).map(|link| Leg::new(gateway, link)));
             legs.sort_unstable();
             legs.dedup();
             KernelTarget::Legs(legs)
         }
         RTN_BLACKHOLE => KernelTarget::Blackhole,
-        RTN_UNREACHABLE | RTN_PROHIBIT => KernelTarget::Unreachable,
+        RTN_UNREACHABLE => KernelTarget::Unreachable,
+        RTN_PROHIBIT => KernelTarget::Prohibit,
         _ => return None,
     };
     let prefix = Prefix::new(destination, len).ok()?;
-    Some(KernelRoute { prefix, table, protocol, metric, target })
+    Some(KernelRoute { prefix, table, protocol, metric, target, object })
 }
 
-fn read_gateway(kind: u16, value: &[u8]) -> Option<IpAddr> {
+pub(crate) fn read_gateway(kind: u16, value: &[u8]) -> Option<IpAddr> {
     match kind {
         // A gateway of the other family stands behind its family's number (RFC 8950's use).
         RTA_VIA => wire::read_address(value.get(2..)?),
@@ -194,11 +229,12 @@ fn read_leg(bytes: &[u8]) -> Option<(usize, Option<Leg>)> {
     let len = usize::from(wire::read_u16(bytes, 0)?);
     let whole = bytes.get(..len)?;
     let flags = wire::read_u8(whole, 2)?;
+    let weight = u16::from(wire::read_u8(whole, 3)?) + 1;
     let link = LinkIndex(wire::read_u32(whole, 4)?);
     let gateway = wire::attributes(whole.get(8..)?)
         .filter(|(kind, _)| matches!(*kind, RTA_GATEWAY | RTA_VIA))
         .find_map(|(kind, value)| read_gateway(kind, value));
-    Some((len, (flags & RTNH_DEAD == 0).then_some(Leg { gateway, link })))
+    Some((len, (flags & RTNH_DEAD == 0).then_some(Leg { gateway, link, weight })))
 }
 
 /// Writes one change as a message. The reply comes only on failure, unless F_ACK is added.
@@ -220,6 +256,7 @@ pub(crate) fn write_change(
                 KernelTarget::Legs(legs) => (RTN_UNICAST, SCOPE_UNIVERSE, legs),
                 KernelTarget::Blackhole => (RTN_BLACKHOLE, SCOPE_UNIVERSE, &[]),
                 KernelTarget::Unreachable => (RTN_UNREACHABLE, SCOPE_UNIVERSE, &[]),
+                KernelTarget::Prohibit => (RTN_PROHIBIT, SCOPE_UNIVERSE, &[]),
             };
             let flags = match legs {
                 [leg] => leg_flags(leg),
@@ -238,10 +275,15 @@ pub(crate) fn write_change(
                     }
                 }),
             }
-            let source = sources.iter().find(|source| Family::of(source) == prefix.family());
-            if let (Some(source), false) = (source, legs.is_empty()) {
-                out.attribute_address(RTA_PREFSRC, source);
+            if !legs.is_empty() {
+                write_source(out, prefix, sources);
             }
+        }
+        Action::Via(object) => {
+            out.begin(NEW_ROUTE, F_REQUEST | F_CREATE | F_REPLACE, sequence);
+            write_route_header(out, prefix, owner, SCOPE_UNIVERSE, RTN_UNICAST, 0);
+            out.attribute_u32(RTA_NH_ID, object.0);
+            write_source(out, prefix, sources);
         }
         Action::Delete => {
             out.begin(DELETE_ROUTE, F_REQUEST, sequence);
@@ -250,6 +292,13 @@ pub(crate) fn write_change(
         }
     }
     out.end();
+}
+
+fn write_source(out: &mut Writer, prefix: &Prefix, sources: &[IpAddr]) {
+    let source = sources.iter().find(|source| Family::of(source) == prefix.family());
+    if let Some(source) = source {
+        out.attribute_address(RTA_PREFSRC, source);
+    }
 }
 
 fn write_route_header(
@@ -272,7 +321,7 @@ fn write_route_header(
 fn write_leg(out: &mut Writer, prefix: &Prefix, leg: &Leg) {
     let at = out.len();
     // Length (patched below), flags, weight minus one, link.
-    out.put(&[0, 0, leg_flags(leg), 0]);
+    out.put(&[0, 0, leg_flags(leg), leg.weight.clamp(1, 256).wrapping_sub(1) as u8]);
     out.put(&leg.link.0.to_ne_bytes());
     write_gateway(out, prefix, leg);
     out.patch_len(at);
@@ -297,10 +346,13 @@ fn write_gateway(out: &mut Writer, prefix: &Prefix, leg: &Leg) {
 /// A gateway is on its link by the word of the route that it was taken from, which the kernel's own
 /// look-up need not bear out: that route may say `onlink` itself.
 fn leg_flags(leg: &Leg) -> u8 {
-    match leg.gateway {
-        Some(IpAddr::V6(gateway)) if gateway.is_unicast_link_local() => 0,
-        Some(_) => RTNH_ONLINK,
-        None => 0,
+    leg.gateway.map_or(0, |gateway| gateway_flags(&gateway))
+}
+
+pub(crate) fn gateway_flags(gateway: &IpAddr) -> u8 {
+    match gateway {
+        IpAddr::V6(gateway) if gateway.is_unicast_link_local() => 0,
+        IpAddr::V4(_) | IpAddr::V6(_) => RTNH_ONLINK,
     }
 }
 
@@ -316,6 +368,7 @@ pub(crate) fn write_dump(out: &mut Writer, kind: u16, family: u8, table: u32) {
             }
         }
         GET_LINK => out.put(&[0; 16]),
+        nexthop::GET => out.put(&[0; 8]),
         _ => out.put(&[family, 0, 0, 0, 0, 0, 0, 0]),
     }
     out.end();

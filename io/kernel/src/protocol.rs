@@ -6,3 +6,6 @@ pub const BGP: u8 = 186;
 
 /// Routes of the agent: a pod's addresses, a block's `unreachable`. Nobody else uses it.
 pub const AGENT: u8 = 83;
+
+/// Routes of `sartd fib`, which writes for other programs. Nobody else uses it.
+pub const FIB: u8 = 84;

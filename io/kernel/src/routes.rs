@@ -19,9 +19,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use inet::{Family, Prefix};
-use route_table::{Action, Change, Errno, KernelRoute, KernelTarget};
+use route_table::{
+    Action, Change, Errno, KernelObject, KernelRoute, KernelTarget, ObjectAction, ObjectChange,
+    ObjectContent, ObjectIds, Write,
+};
 
 use crate::message;
+use crate::nexthop;
 use crate::protocol;
 use crate::socket::{self, Netlink};
 use crate::wire::Writer;
@@ -33,6 +37,10 @@ pub const TABLE_MAIN: u32 = 254;
 const BATCH_MESSAGES: usize = 128;
 /// The most bytes in one datagram, well below the socket's send buffer.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// Next-hop objects of one table: 2^18, in 2^12 tables.
+const OBJECT_BITS: u32 = 18;
+const OBJECT_TABLE_BITS: u32 = 12;
 
 /// Whose routes: by these three numbers they are told from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +61,25 @@ impl Owner {
     /// The `unreachable` routes of this node's blocks. Their metric tells them from the agent's
     /// routes to its pods (which is better: a block may be of one address), and is below the router's.
     pub const BLOCKS: Owner = Owner { table: TABLE_MAIN, protocol: protocol::AGENT, metric: 1024 };
+
+    /// `sartd fib`: routes of other programs. It may run beside the router, which wins ties.
+    pub const FIB: Owner = Owner { table: TABLE_MAIN, protocol: protocol::FIB, metric: 4272 };
+
+    /// The numbers that this owner's next-hop objects have in this table; none: it makes none. Each
+    /// table has its own, so that what is found at a start is known to be of one table. Tables of
+    /// 4096 and above get none: their routes carry their legs themselves.
+    pub const fn object_ids(self) -> Option<ObjectIds> {
+        let base: u32 = match self.protocol {
+            protocol::BGP => 0x4000_0000,
+            protocol::FIB => 0x8000_0000,
+            _ => return None,
+        };
+        if self.table >= 1 << OBJECT_TABLE_BITS {
+            return None;
+        }
+        let first = base + (self.table << OBJECT_BITS);
+        Some(ObjectIds { first, last: first + (1 << OBJECT_BITS) - 1 })
+    }
 
     /// The same owner's routes in another table.
     pub const fn in_table(self, table: u32) -> Owner {
@@ -104,6 +131,18 @@ impl OwnRoutes {
         applied.unwrap_or_else(|_| vec![Err(Errno(libc::EINTR)); count])
     }
 
+    /// Writes changes of routes and next-hop objects in order; see [`OwnRoutes::apply`].
+    pub async fn write(&self, writes: Vec<Write>) -> Vec<Result<(), Errno>> {
+        let count = writes.len();
+        let written = self.blocking(move |writer| Ok(writer.write(&writes))).await;
+        written.unwrap_or_else(|_| vec![Err(Errno(libc::EINTR)); count])
+    }
+
+    /// All next-hop objects of this owner; none also where the kernel knows no such thing.
+    pub async fn objects(&self) -> Result<Vec<KernelObject>, RouteError> {
+        Ok(self.blocking(RouteWriter::objects).await?)
+    }
+
     /// All routes of this owner.
     pub async fn list(&self) -> Result<Vec<KernelRoute>, RouteError> {
         Ok(self.blocking(RouteWriter::list).await?)
@@ -120,7 +159,7 @@ impl OwnRoutes {
         self.one(Change { prefix, action: Action::Delete }).await
     }
 
-    /// Removes all routes of this owner; tells how many.
+    /// Removes all routes of this owner, then its next-hop objects; tells how many routes.
     pub async fn remove_all(&self) -> Result<usize, RouteError> {
         let routes = self.list().await?;
         let prefixes: Vec<Prefix> = routes.iter().map(|route| route.prefix).collect();
@@ -129,6 +168,7 @@ impl OwnRoutes {
         for (prefix, result) in prefixes.iter().zip(results) {
             result.map_err(|errno| refused(*prefix, errno))?;
         }
+        self.blocking(RouteWriter::remove_objects).await?;
         Ok(prefixes.len())
     }
 
@@ -168,6 +208,8 @@ pub async fn cleanup(owners: &[Owner]) -> Result<usize, RouteError> {
         for table in tables {
             removed += OwnRoutes::open(owner.in_table(table), &[])?.remove_all().await?;
         }
+        // Of whichever table: its routes are gone.
+        everywhere.blocking(RouteWriter::remove_objects).await?;
     }
     Ok(removed)
 }
@@ -198,15 +240,70 @@ impl RouteWriter {
 
     /// Writes changes in order; one result for each, in order. "Already so" is success.
     pub fn apply(&mut self, changes: &[Change]) -> Vec<Result<(), Errno>> {
-        let mut results = Vec::with_capacity(changes.len());
-        let mut rest = changes;
+        self.each(changes, |writer, change| writer.encode_route(change), route_verdict)
+    }
+
+    /// Writes changes of routes and next-hop objects in order, likewise.
+    pub fn write(&mut self, writes: &[Write]) -> Vec<Result<(), Errno>> {
+        let encode = |writer: &mut RouteWriter, write: &Write| match write {
+            Write::Route(change) => writer.encode_route(change),
+            Write::Object(change) => {
+                nexthop::write_change(&mut writer.out, writer.sequence, &writer.owner, change);
+            }
+        };
+        self.each(writes, encode, |write, errno| match write {
+            Write::Route(change) => route_verdict(change, errno),
+            Write::Object(change) => object_verdict(change, errno),
+        })
+    }
+
+    fn each<W>(
+        &mut self,
+        writes: &[W],
+        encode: impl Fn(&mut RouteWriter, &W),
+        verdict: impl Fn(&W, i32) -> Result<(), Errno>,
+    ) -> Vec<Result<(), Errno>> {
+        let mut results = Vec::with_capacity(writes.len());
+        let mut rest = writes;
         while !rest.is_empty() {
-            let (first, count) = self.fill(rest);
+            let (first, count) = self.fill(rest, &encode);
             let (batch, after) = rest.split_at(count);
-            results.extend(self.send(first, batch));
+            results.extend(self.send(first, batch, &verdict));
             rest = after;
         }
         results
+    }
+
+    fn encode_route(&mut self, change: &Change) {
+        let (owner, sources) = (&self.owner, &self.sources);
+        message::write_change(&mut self.out, self.sequence, owner, sources, change);
+    }
+
+    /// All next-hop objects of this owner (of all tables if its table is 0).
+    pub fn objects(&mut self) -> io::Result<Vec<KernelObject>> {
+        let Owner { table, protocol, .. } = self.owner;
+        let Some(ids) = self.owner.object_ids() else {
+            return Ok(Vec::new());
+        };
+        let all = 1 << (OBJECT_BITS + OBJECT_TABLE_BITS);
+        let last = if table == 0 { ids.first + (all - 1) } else { ids.last };
+        let ids = ObjectIds { last, ..ids };
+        let ours = |object: &KernelObject| object.protocol == protocol && ids.contains(object.id);
+        Ok(self.netlink.objects()?.unwrap_or_default().into_iter().filter(ours).collect())
+    }
+
+    /// Removes all of them, groups first; they may have no routes any more.
+    fn remove_objects(&mut self) -> io::Result<()> {
+        let mut objects = self.objects()?;
+        objects.sort_by_key(|object| !matches!(object.content, ObjectContent::Group(_)));
+        let delete = |object: &KernelObject| {
+            Write::from(ObjectChange { id: object.id, action: ObjectAction::Delete })
+        };
+        let writes: Vec<Write> = objects.iter().map(delete).collect();
+        match self.write(&writes).into_iter().find_map(Result::err) {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno.0)),
+            None => Ok(()),
+        }
     }
 
     /// All routes of this owner (of all tables if its table is 0).
@@ -224,17 +321,16 @@ impl RouteWriter {
         Ok(all)
     }
 
-    /// Encodes as many changes as one datagram takes: the first one's number, and how many.
-    fn fill(&mut self, changes: &[Change]) -> (u32, usize) {
+    /// Encodes as many writes as one datagram takes: the first one's number, and how many.
+    fn fill<W>(&mut self, writes: &[W], encode: &impl Fn(&mut RouteWriter, &W)) -> (u32, usize) {
         self.out.clear();
         let first = self.sequence;
         let mut count = 0;
-        for change in changes.iter().take(BATCH_MESSAGES) {
+        for write in writes.iter().take(BATCH_MESSAGES) {
             if count > 0 && self.out.len() > BATCH_BYTES {
                 break;
             }
-            let (owner, sources) = (&self.owner, &self.sources);
-            message::write_change(&mut self.out, self.sequence, owner, sources, change);
+            encode(self, write);
             self.sequence = self.sequence.wrapping_add(1);
             count += 1;
         }
@@ -245,7 +341,12 @@ impl RouteWriter {
 
     /// Sends what was encoded. The kernel works it off before `send` returns, so that all answers
     /// are there to be read.
-    fn send(&mut self, first: u32, batch: &[Change]) -> Vec<Result<(), Errno>> {
+    fn send<W>(
+        &mut self,
+        first: u32,
+        batch: &[W],
+        verdict: &impl Fn(&W, i32) -> Result<(), Errno>,
+    ) -> Vec<Result<(), Errno>> {
         let unknown = |errno: i32| vec![Err(Errno(errno)); batch.len()];
         if let Err(error) = self.netlink.send(self.out.bytes()) {
             return unknown(error.raw_os_error().unwrap_or(libc::EIO));
@@ -255,12 +356,12 @@ impl RouteWriter {
         loop {
             let read = self.netlink.receive(libc::MSG_DONTWAIT, |message| {
                 let at = message.sequence.wrapping_sub(first) as usize;
-                let (Some(result), Some(change)) = (results.get_mut(at), batch.get(at)) else {
+                let (Some(result), Some(write)) = (results.get_mut(at), batch.get(at)) else {
                     return;
                 };
                 done |= at + 1 == batch.len();
                 if message.kind == socket::ERROR {
-                    *result = verdict(change, socket::error_number(&message));
+                    *result = verdict(write, socket::error_number(&message));
                 }
             });
             match read {
@@ -278,12 +379,23 @@ impl RouteWriter {
     }
 }
 
-/// An answer to a change: what is already so is success.
-fn verdict(change: &Change, errno: i32) -> Result<(), Errno> {
+/// An answer to a route's change: what is already so is success.
+fn route_verdict(change: &Change, errno: i32) -> Result<(), Errno> {
     match (&change.action, errno) {
         (_, 0) => Ok(()),
-        (Action::Replace(_), libc::EEXIST) => Ok(()),
+        (Action::Replace(_) | Action::Via(_), libc::EEXIST) => Ok(()),
         (Action::Delete, libc::ESRCH | libc::ENOENT) => Ok(()),
-        (Action::Replace(_) | Action::Delete, errno) => Err(Errno(errno)),
+        (Action::Replace(_) | Action::Via(_) | Action::Delete, errno) => Err(Errno(errno)),
+    }
+}
+
+/// The same of an object's. One that was to be new and is there already is somebody else's.
+fn object_verdict(change: &ObjectChange, errno: i32) -> Result<(), Errno> {
+    match (&change.action, errno) {
+        (_, 0) => Ok(()),
+        (ObjectAction::Delete, libc::ENOENT) => Ok(()),
+        (ObjectAction::Create(_) | ObjectAction::Replace(_) | ObjectAction::Delete, errno) => {
+            Err(Errno(errno))
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use route_table::KernelObject;
 use socket2::{SockFilter, SockRef};
 
 use crate::message;
+use crate::nexthop;
 use crate::wire::{self, Message, Writer};
 
 /// More than the largest datagram that the kernel makes of a dump (32 KiB).
@@ -99,6 +101,21 @@ impl Netlink {
             if !interrupted || tries == DUMP_TRIES {
                 return Ok(objects);
             }
+        }
+    }
+
+    /// All next-hop objects; none when this kernel knows no such thing.
+    pub(crate) fn objects(&mut self) -> io::Result<Option<Vec<KernelObject>>> {
+        let read = |message: &Message<'_>| match message.kind {
+            nexthop::NEW => nexthop::object(message.payload),
+            _ => None,
+        };
+        match self.dump(nexthop::GET, 0, 0, read) {
+            Ok(objects) => Ok(Some(objects)),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS) => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 

@@ -1,3 +1,4 @@
 mod fib;
 mod harness;
+mod objects;
 mod routes;

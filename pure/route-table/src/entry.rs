@@ -1,11 +1,13 @@
 //! One prefix: what the sources offer, what the kernel holds, what is under way.
+//!
+//! Large tables are made of these, so they hold numbers of interned values.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use inet::{NextHop, RouteTarget, Timestamp};
+use inet::{Prefix, Timestamp};
 
-use crate::{KernelTarget, SourceId};
+use crate::intern::Id;
+use crate::{KernelTarget, ObjectId, SourceId};
 
 /// The first pause after a refused write; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -16,130 +18,161 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Errno(pub i32);
 
+/// Where an entry is kept.
+pub(crate) type Place = u32;
+
 /// What one source wants for a prefix. The order is the order of preference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) distance: u8,
     pub(crate) source: SourceId,
-    pub(crate) target: RouteTarget,
+    pub(crate) target: Id,
+}
+
+/// The offers for a prefix, sorted by preference: mostly one.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Offers {
+    #[default]
+    None,
+    One(Offer),
+    Several(Vec<Offer>),
+}
+
+impl Offers {
+    pub(crate) fn as_slice(&self) -> &[Offer] {
+        match self {
+            Offers::None => &[],
+            Offers::One(offer) => std::slice::from_ref(offer),
+            Offers::Several(offers) => offers,
+        }
+    }
+
+    /// Takes a source's offer away and puts the new one, if any, in its place of preference; gives
+    /// the old one.
+    pub(crate) fn put(&mut self, source: SourceId, new: Option<Offer>) -> Option<Offer> {
+        let mut all = match std::mem::take(self) {
+            Offers::None => Vec::new(),
+            Offers::One(old) if old.source == source => {
+                *self = new.map_or(Offers::None, Offers::One);
+                return Some(old);
+            }
+            Offers::One(old) => vec![old],
+            Offers::Several(all) => all,
+        };
+        let old = all.iter().position(|o| o.source == source).map(|at| all.remove(at));
+        if let Some(new) = new {
+            let at = all.partition_point(|o| (o.distance, o.source) < (new.distance, new.source));
+            all.insert(at, new);
+        }
+        *self = match all.as_slice() {
+            [] => Offers::None,
+            [one] => Offers::One(*one),
+            [_, _, ..] => Offers::Several(all),
+        };
+        old
+    }
+}
+
+/// What a route in the kernel says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Held {
+    /// Everything itself.
+    Direct(KernelTarget),
+    /// See this object.
+    Object(ObjectId),
 }
 
 /// What the kernel holds for a prefix under our name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Actual {
     /// Nothing.
     #[default]
     Absent,
     /// This.
-    Present(KernelTarget),
-    /// Someone interfered, or a write failed: only writing again makes it known.
-    Unknown,
+    Present(Id),
+    /// Someone interfered, or a write failed: only writing again makes it known. It may still be
+    /// what is named.
+    Unknown(Option<Id>),
+}
+
+impl Actual {
+    pub(crate) fn held(self) -> Option<Id> {
+        match self {
+            Actual::Absent => None,
+            Actual::Present(held) => Some(held),
+            Actual::Unknown(held) => held,
+        }
+    }
 }
 
 /// A write on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flight {
     /// What was written; none for a deletion.
-    pub(crate) target: Option<KernelTarget>,
+    pub(crate) held: Option<Id>,
     /// News of this route came meanwhile: before or after the write, nobody knows.
     pub(crate) disturbed: bool,
+    /// Something that matters for it happened meanwhile on our side.
+    pub(crate) again: bool,
 }
 
 /// A refused write.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure {
-    pub(crate) target: Option<KernelTarget>,
     pub(crate) errno: Errno,
     pub(crate) tries: u32,
     pub(crate) retry_at: Timestamp,
 }
 
+impl Failure {
+    /// One more failure after `before`: each pause is twice as long as the one before.
+    pub(crate) fn after(before: Option<Failure>, now: Timestamp, errno: Errno) -> Failure {
+        let tries = before.map_or(1, |failure| failure.tries.saturating_add(1));
+        let pause = RETRY_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
+        Failure { errno, tries, retry_at: now + pause }
+    }
+}
+
 /// One prefix.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// Sorted by preference.
-    pub(crate) offers: Vec<Offer>,
+    pub(crate) prefix: Prefix,
+    pub(crate) offers: Offers,
     pub(crate) actual: Actual,
     pub(crate) flight: Option<Flight>,
-    pub(crate) failure: Option<Failure>,
+    /// The [`moment`] since which the kernel lags behind; 0: it does not.
+    pub(crate) since: u32,
     /// Found in the kernel, and no source has spoken of it yet.
     pub(crate) adopted: bool,
+    /// Waits for its turn to be decided.
+    pub(crate) queued: bool,
+    /// The last write was refused.
+    pub(crate) failed: bool,
+}
+
+/// Milliseconds of a time, never 0; they start anew after 49 days.
+pub(crate) fn moment(now: Timestamp) -> u32 {
+    (now.elapsed().as_millis() as u32).max(1)
 }
 
 impl Entry {
-    /// Puts, replaces or takes away a source's offer; tells whether that changed anything.
-    pub(crate) fn offer(
-        &mut self,
-        source: SourceId,
-        distance: u8,
-        target: Option<RouteTarget>,
-    ) -> bool {
-        let old =
-            self.offers.iter().position(|o| o.source == source).map(|at| self.offers.remove(at));
-        let new = target.map(|target| Offer { distance, source, target });
-        let changed = old != new;
-        if let Some(new) = new {
-            let at = self
-                .offers
-                .partition_point(|o| (o.distance, o.source) < (new.distance, new.source));
-            self.offers.insert(at, new);
-            self.adopted = false;
+    pub(crate) fn new(prefix: Prefix) -> Entry {
+        Entry {
+            prefix,
+            offers: Offers::None,
+            actual: Actual::Absent,
+            flight: None,
+            since: 0,
+            adopted: false,
+            queued: false,
+            failed: false,
         }
-        changed
-    }
-
-    /// The next hops of all offers.
-    pub(crate) fn next_hops(&self) -> BTreeSet<NextHop> {
-        self.offers
-            .iter()
-            .flat_map(|offer| match &offer.target {
-                RouteTarget::Via(hops) => hops.as_slice(),
-                RouteTarget::Link(_) | RouteTarget::Blackhole | RouteTarget::Unreachable => &[],
-            })
-            .copied()
-            .collect()
     }
 
     /// Whether nothing is left to remember.
     pub(crate) fn is_empty(&self) -> bool {
-        self.offers.is_empty() && self.flight.is_none() && self.actual == Actual::Absent
-    }
-
-    /// News of our route from outside.
-    pub(crate) fn observe(&mut self, actual: Actual) {
-        match &mut self.flight {
-            Some(flight) => flight.disturbed = true,
-            None => self.actual = actual,
-        }
-    }
-
-    /// The result of the write in flight.
-    pub(crate) fn landed(&mut self, now: Timestamp, result: Result<(), Errno>) {
-        let Some(flight) = self.flight.take() else {
-            return;
-        };
-        match result {
-            Ok(()) => {
-                self.failure = None;
-                self.actual = match (flight.disturbed, flight.target) {
-                    (true, _) => Actual::Unknown,
-                    (false, Some(target)) => Actual::Present(target),
-                    (false, None) => Actual::Absent,
-                };
-            }
-            Err(errno) => {
-                let before = self.failure.as_ref().filter(|f| f.target == flight.target);
-                let tries = before.map_or(1, |f| f.tries.saturating_add(1));
-                let pause = RETRY_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RETRY_MAX);
-                let retry_at = now + pause;
-                self.failure = Some(Failure { target: flight.target, errno, tries, retry_at });
-                self.actual = Actual::Unknown;
-            }
-        }
-    }
-
-    /// Whether the same write was refused and its pause is not over.
-    pub(crate) fn must_wait(&self, now: Timestamp, target: Option<&KernelTarget>) -> bool {
-        self.failure.as_ref().is_some_and(|f| f.target.as_ref() == target && now < f.retry_at)
+        matches!(self.offers, Offers::None)
+            && self.flight.is_none()
+            && self.actual == Actual::Absent
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use inet::Prefix;
 
-use crate::entry::{Actual, Entry};
+use crate::entry::{Actual, Held, Place};
 use crate::{
     KernelEvent, KernelRoute, KernelTarget, Link, LinkAddress, LinkIndex, Output, RouteNews,
     RouteTable, Snapshot,
@@ -29,11 +29,20 @@ impl RouteTable {
                 addresses.remove(&address);
                 self.set_addresses(link, addresses);
             }
+            KernelEvent::Object(object) => {
+                if self.objects.seen(self.config.protocol, object) {
+                    self.regroup();
+                }
+            }
+            KernelEvent::ObjectGone(id) => {
+                let groups = self.objects.vanished(id);
+                self.doubt_routes_of(&groups);
+            }
         }
     }
 
     fn snapshot(&mut self, snapshot: Snapshot) {
-        let Snapshot { links, addresses, routes } = snapshot;
+        let Snapshot { links, addresses, routes, objects } = snapshot;
         let kept: BTreeSet<LinkIndex> = links.iter().map(|link| link.index).collect();
         let gone: Vec<LinkIndex> =
             self.links.keys().filter(|index| !kept.contains(index)).copied().collect();
@@ -55,43 +64,69 @@ impl RouteTable {
         for prefix in std::mem::take(&mut self.foreign).into_keys() {
             self.lengths.remove(&prefix);
         }
-        let mut ours: BTreeMap<Prefix, Actual> = BTreeMap::new();
+        let mut ours: BTreeMap<Prefix, (Held, bool)> = BTreeMap::new();
         for route in routes {
             if self.is_ours(&route) {
                 // Two of ours for one prefix (someone appended one): replace them.
-                let present = Actual::Present(route.target);
-                ours.entry(route.prefix).and_modify(|a| *a = Actual::Unknown).or_insert(present);
+                let prefix = route.prefix;
+                let held = held_of(route);
+                ours.entry(prefix).and_modify(|(_, known)| *known = false).or_insert((held, true));
             } else {
                 self.add_foreign(route);
             }
         }
-        for (prefix, entry) in &mut self.entries {
-            entry.observe(ours.remove(prefix).unwrap_or(Actual::Absent));
+        self.objects.snapshot(self.config.protocol, objects);
+        self.regroup();
+        let known: Vec<(Prefix, Place)> = self.places.iter().collect();
+        for (prefix, place) in known {
+            match ours.remove(&prefix) {
+                Some((held, known)) => self.observe(place, Some(held), known),
+                None => self.observe(place, None, true),
+            }
         }
-        for (prefix, actual) in ours {
+        for (prefix, (held, known)) in ours {
+            let place = self.place(prefix);
+            self.observe(place, Some(held), known);
             let adopted = !self.swept;
-            self.entries.insert(prefix, Entry { actual, adopted, ..Entry::default() });
+            if let Some(entry) = self.entry_mut(place) {
+                entry.adopted = adopted;
+            }
+        }
+        if self.synced {
+            self.counters.resyncs += 1;
         }
         self.synced = true;
         self.everything_is_dirty();
+        self.redistribute_all();
+        self.collect_later();
     }
 
     fn our_route(&mut self, news: RouteNews, route: KernelRoute) {
-        let adopted = !self.swept;
-        if news == RouteNews::Removed && !self.entries.contains_key(&route.prefix) {
+        let prefix = route.prefix;
+        let known = self.places.get(&prefix).is_some();
+        if news == RouteNews::Removed && !known {
             return;
         }
-        let new = || Entry { adopted, ..Entry::default() };
-        let entry = self.entries.entry(route.prefix).or_insert_with(new);
-        let whole = Actual::Present(route.target.clone());
-        let gone = entry.actual == Actual::Absent || entry.actual == whole;
-        entry.observe(match news {
-            RouteNews::Added | RouteNews::Replaced => whole,
-            RouteNews::Removed if gone => Actual::Absent,
-            // Some legs of it, or something that was not known: look by writing.
-            RouteNews::Removed => Actual::Unknown,
-        });
-        self.dirty.insert(route.prefix);
+        let adopted = !self.swept && !known;
+        let place = self.place(prefix);
+        if adopted && let Some(entry) = self.entry_mut(place) {
+            entry.adopted = true;
+        }
+        let held = held_of(route);
+        match news {
+            RouteNews::Added | RouteNews::Replaced => self.observe(place, Some(held), true),
+            RouteNews::Removed => {
+                let actual = self.entry(place).map(|entry| entry.actual).unwrap_or_default();
+                let whole = match actual {
+                    Actual::Absent => true,
+                    Actual::Present(actual) => self.held.value(actual) == Some(&held),
+                    Actual::Unknown(_) => false,
+                };
+                // Some legs of it, or something that was not known: look by writing.
+                self.observe(place, None, whole);
+            }
+        }
+        self.queue(place);
     }
 
     fn foreign_route(&mut self, news: RouteNews, route: KernelRoute) {
@@ -107,14 +142,15 @@ impl RouteTable {
             RouteNews::Removed => self.remove_legs(route),
         }
         // A foreign route with our metric may have taken the place of ours.
-        if self.is_blocked(&prefix)
-            && let Some(entry) = self.entries.get_mut(&prefix)
-            && entry.actual != Actual::Absent
-        {
-            entry.observe(Actual::Unknown);
+        if let Some(place) = self.places.get(&prefix) {
+            let absent = self.entry(place).is_none_or(|entry| entry.actual == Actual::Absent);
+            if self.is_blocked(&prefix) && !absent {
+                self.observe(place, None, false);
+            }
+            self.queue(place);
         }
-        self.dirty.insert(prefix);
         self.touch(&prefix);
+        self.redistribute(&prefix);
     }
 
     fn add_foreign(&mut self, route: KernelRoute) {
@@ -165,7 +201,7 @@ impl RouteTable {
     }
 
     fn link(&mut self, link: Link) {
-        let Link { index, name, up } = link.clone();
+        let (index, name, up) = (link.index, link.name, link.up);
         let old = self.links.insert(index, link);
         let before = old.as_ref().map(|old| (old.name, old.up));
         if before == Some((name, up)) {
@@ -178,6 +214,9 @@ impl RouteTable {
             self.out.push_back(Output::Link { name: old, up: false });
         }
         self.out.push_back(Output::Link { name, up });
+        if !up {
+            self.link_lost(index);
+        }
         self.links_changed();
     }
 
@@ -189,7 +228,16 @@ impl RouteTable {
         if link.up {
             self.out.push_back(Output::Link { name: link.name, up: false });
         }
+        self.link_lost(index);
         self.links_changed();
+    }
+
+    /// With a link's carrier the kernel takes its next-hop objects, the groups of which they were
+    /// all, and the routes to those: without a word.
+    fn link_lost(&mut self, index: LinkIndex) {
+        let groups = self.objects.doubt_links(&BTreeSet::from([index]));
+        self.doubt_routes_of(&groups);
+        self.regroup();
     }
 
     fn set_addresses(&mut self, link: LinkIndex, new: BTreeSet<IpAddr>) {
@@ -227,5 +275,12 @@ fn is_part_of(part: &KernelTarget, whole: &KernelTarget) -> bool {
             part.iter().all(|leg| whole.contains(leg))
         }
         (a, b) => a == b,
+    }
+}
+
+fn held_of(route: KernelRoute) -> Held {
+    match route.object {
+        Some(object) => Held::Object(object),
+        None => Held::Direct(route.target),
     }
 }

@@ -1,11 +1,13 @@
 //! Next hops: from an address to the links and gateways on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use inet::{Family, NextHop, Prefix, RouteTarget};
+use inet::{Family, NextHop, Prefix};
 
-use crate::{KernelTarget, Leg, LinkIndex, RouteTable};
+use crate::entry::Offer;
+use crate::target::scaled;
+use crate::{Hop, KernelRoute, KernelTarget, Leg, LinkIndex, RouteTable, Target};
 
 /// The most legs that one route is given; what is over that is left out.
 pub const MAX_LEGS: usize = 128;
@@ -59,10 +61,16 @@ impl Resolution {
     }
 }
 
+/// Gateways on links, and the share of each.
+type Ways = BTreeMap<(IpAddr, LinkIndex), u16>;
+
+/// Divides by each number of legs that a machine has, and by most others.
+const SCALE: u64 = 720_720;
+
 /// Legs found, and the cost of the way there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
-    legs: BTreeSet<Leg>,
+    ways: Ways,
     metric: u32,
 }
 
@@ -79,50 +87,72 @@ struct Walk<'a> {
 pub(crate) fn next_hop(table: &RouteTable, hop: &NextHop) -> (Resolution, BTreeSet<Prefix>) {
     let mut walk = Walk { table, inside: Vec::new(), through: BTreeSet::new(), steps: 0 };
     let resolution = match walk.hop(hop) {
-        Ok(Found { legs, metric }) => {
-            Resolution::Resolved { legs: legs.into_iter().take(MAX_LEGS).collect(), metric }
-        }
+        Ok(Found { ways, metric }) => Resolution::Resolved { legs: legs(ways), metric },
         Err(reason) => Resolution::Unresolved(reason),
     };
     (resolution, walk.through)
 }
 
-/// What the kernel shall hold for a prefix: its best offer that resolves, and which one that is.
-pub(crate) fn target(table: &RouteTable, prefix: &Prefix) -> Option<(usize, KernelTarget)> {
-    let entry = table.entries.get(prefix)?;
-    let via = |hops: &[NextHop]| {
-        let mut legs = BTreeSet::new();
-        for hop in hops {
-            match table.hops.get(hop) {
-                // The common case: known, and not by way of this very route.
-                Some(known) if !known.through.contains(prefix) => {
-                    if let Some(Resolution::Resolved { legs: more, .. }) = &known.resolution {
-                        legs.extend(more.iter().copied());
-                    }
-                }
-                Some(_) | None => {
-                    let inside = vec![*prefix];
-                    let mut walk = Walk { table, inside, through: BTreeSet::new(), steps: 0 };
-                    legs.extend(walk.hop(hop).into_iter().flat_map(|found| found.legs));
-                }
-            }
-        }
-        legs
-    };
-    entry.offers.iter().enumerate().find_map(|(at, offer)| {
-        let target = match &offer.target {
-            RouteTarget::Via(hops) => {
-                let legs: Vec<Leg> = via(hops).into_iter().take(MAX_LEGS).collect();
-                (!legs.is_empty()).then_some(KernelTarget::Legs(legs))?
-            }
-            RouteTarget::Link(name) => {
-                KernelTarget::Legs(vec![Leg { gateway: None, link: table.link_up_named(name)? }])
-            }
-            RouteTarget::Blackhole => KernelTarget::Blackhole,
-            RouteTarget::Unreachable => KernelTarget::Unreachable,
+/// The legs of a set of next hops, from what is known of each; none when none resolves. The second
+/// value: see [`next_hop`].
+pub(crate) fn known_legs(table: &RouteTable, hops: &[Hop]) -> (Option<Vec<Leg>>, BTreeSet<Prefix>) {
+    let mut through = BTreeSet::new();
+    let mut parts = Vec::with_capacity(hops.len());
+    for hop in hops {
+        let Some(known) = table.hops.get(&hop.next_hop) else {
+            continue;
         };
-        Some((at, target))
-    })
+        through.extend(known.through.iter().copied());
+        if let Some(Resolution::Resolved { legs, .. }) = &known.resolution {
+            parts.push((hop.weight, ways(legs)));
+        }
+    }
+    let found = (!parts.is_empty()).then(|| legs(combined(parts)));
+    (found, through)
+}
+
+/// The legs of a set of next hops for one prefix, which may not lead through itself.
+pub(crate) fn legs_without(table: &RouteTable, prefix: &Prefix, hops: &[Hop]) -> Option<Vec<Leg>> {
+    let mut parts = Vec::with_capacity(hops.len());
+    for hop in hops {
+        let mut walk = Walk { table, inside: vec![*prefix], through: BTreeSet::new(), steps: 0 };
+        if let Ok(found) = walk.hop(&hop.next_hop) {
+            parts.push((hop.weight, found.ways));
+        }
+    }
+    (!parts.is_empty()).then(|| legs(combined(parts)))
+}
+
+fn ways(legs: &[Leg]) -> Ways {
+    legs.iter().filter_map(|leg| Some(((leg.gateway?, leg.link), leg.weight))).collect()
+}
+
+fn legs(ways: Ways) -> Vec<Leg> {
+    let leg = |((gateway, link), weight)| Leg { gateway: Some(gateway), link, weight };
+    ways.into_iter().take(MAX_LEGS).map(leg).collect()
+}
+
+/// Joins the ways of several next hops. Where nobody gave weights all ways are even; else each next
+/// hop's share is divided among its ways.
+fn combined(parts: Vec<(u16, Ways)>) -> Ways {
+    if let [(_, _)] = parts.as_slice() {
+        return parts.into_iter().next().map(|(_, ways)| ways).unwrap_or_default();
+    }
+    let first = parts.first().map_or(1, |(weight, _)| *weight);
+    let even = |(weight, ways): &(u16, Ways)| *weight == first && ways.values().all(|w| *w == 1);
+    if parts.iter().all(even) {
+        return parts.into_iter().flat_map(|(_, ways)| ways).collect();
+    }
+    let mut sums: BTreeMap<(IpAddr, LinkIndex), u64> = BTreeMap::new();
+    for (weight, ways) in &parts {
+        let total: u64 = ways.values().map(|way| u64::from(*way)).sum();
+        for (way, share) in ways {
+            let part = SCALE * u64::from(*weight) * u64::from(*share) / total.max(1);
+            *sums.entry(*way).or_default() += part;
+        }
+    }
+    let weights = scaled(&sums.values().copied().collect::<Vec<u64>>());
+    sums.into_keys().zip(weights).collect()
 }
 
 impl Walk<'_> {
@@ -134,8 +164,7 @@ impl Walk<'_> {
         if let Some(name) = hop.interface {
             let link = self.table.link_up_named(&name).ok_or(Unresolved::LinkDown)?;
             let gateway = hop.link_local.map_or(address, IpAddr::V6);
-            let legs = BTreeSet::from([Leg { gateway: Some(gateway), link }]);
-            return Ok(Found { legs, metric: 0 });
+            return Ok(Found { ways: Ways::from([((gateway, link), 1)]), metric: 0 });
         }
         if is_link_local(&address) {
             return Err(Unresolved::LinkUnknown);
@@ -151,16 +180,17 @@ impl Walk<'_> {
         }
         let table = self.table;
         let shortest = if table.config.resolve_via_default { 0 } else { 1 };
+        let looked_up = |route: &&KernelRoute| table.config.lookup.contains(&route.table);
+        let with_ours = table.config.install && table.config.lookup.contains(&table.config.table);
         for len in
             table.lengths.of(Family::of(address)).range(shortest..).rev().map(|(len, _)| *len)
         {
             let Ok(prefix) = Prefix::truncated(*address, len) else {
                 continue;
             };
-            let foreign = table
-                .foreign
-                .get(&prefix)
-                .and_then(|routes| routes.iter().min_by_key(|route| route.metric));
+            let foreign = table.foreign.get(&prefix).and_then(|routes| {
+                routes.iter().filter(looked_up).min_by_key(|route| route.metric)
+            });
             // On a tie of metrics ours is blocked, so the foreign one decides.
             match foreign {
                 Some(route) if route.metric <= table.config.metric => {
@@ -168,9 +198,7 @@ impl Walk<'_> {
                 }
                 Some(_) | None => {}
             }
-            if table.config.install
-                && let Some(decided) = self.own(address, &prefix)
-            {
+            if with_ours && let Some(decided) = self.own(address, &prefix) {
                 return decided;
             }
             if let Some(route) = foreign {
@@ -190,39 +218,44 @@ impl Walk<'_> {
         let KernelTarget::Legs(legs) = target else {
             return Err(Unresolved::Rejected);
         };
-        let usable: BTreeSet<Leg> = legs
+        let usable: Ways = legs
             .iter()
             .filter(|leg| self.table.link_is_up(leg.link))
-            .map(|leg| Leg { gateway: leg.gateway.or(Some(*address)), link: leg.link })
+            .map(|leg| ((leg.gateway.unwrap_or(*address), leg.link), leg.weight))
             .collect();
         let metric = if legs.iter().all(|leg| leg.gateway.is_none()) { 0 } else { metric };
         if usable.is_empty() {
-            Err(Unresolved::LinkDown)
-        } else {
-            Ok(Found { legs: usable, metric })
+            return Err(Unresolved::LinkDown);
         }
+        // What is left of an uneven route may be even.
+        let weights = scaled(&usable.values().map(|w| u64::from(*w)).collect::<Vec<u64>>());
+        Ok(Found { ways: usable.into_keys().zip(weights).collect(), metric })
     }
 
     /// A winner of ours; none when there is none, when it does not resolve (so it is not in the
     /// kernel either) or when this walk stands in it already.
     fn own(&mut self, address: &IpAddr, prefix: &Prefix) -> Option<Result<Found, Unresolved>> {
-        let entry = self.table.entries.get(prefix).filter(|entry| !entry.offers.is_empty())?;
+        let table = self.table;
+        let offers: &[Offer] = table.entry_of(prefix)?.offers.as_slice();
+        if offers.is_empty() {
+            return None;
+        }
         self.through.insert(*prefix);
         if self.inside.contains(prefix) {
             return None;
         }
         self.inside.push(*prefix);
         let mut decided = None;
-        for offer in &entry.offers {
-            decided = match &offer.target {
-                RouteTarget::Via(hops) => self.legs(hops).map(Ok),
-                RouteTarget::Link(name) => self.table.link_up_named(name).map(|link: LinkIndex| {
-                    let legs = BTreeSet::from([Leg { gateway: Some(*address), link }]);
-                    Ok(Found { legs, metric: 0 })
-                }),
-                RouteTarget::Blackhole | RouteTarget::Unreachable => {
+        for offer in offers {
+            decided = match table.targets.value(offer.target) {
+                Some(Target::Via(hops)) => self.via(hops).map(Ok),
+                Some(Target::Link(name)) => table
+                    .link_up_named(name)
+                    .map(|link| Ok(Found { ways: Ways::from([((*address, link), 1)]), metric: 0 })),
+                Some(Target::Blackhole | Target::Unreachable | Target::Prohibit) => {
                     Some(Err(Unresolved::Rejected))
                 }
+                None => None,
             };
             if decided.is_some() {
                 break;
@@ -232,19 +265,17 @@ impl Walk<'_> {
         decided
     }
 
-    /// The union over all next hops that resolve, at the cost of the nearest.
-    fn legs(&mut self, hops: &[NextHop]) -> Option<Found> {
-        let mut all: Option<Found> = None;
-        for found in hops.iter().filter_map(|hop| self.hop(hop).ok()) {
-            match &mut all {
-                None => all = Some(found),
-                Some(all) => {
-                    all.legs.extend(found.legs);
-                    all.metric = all.metric.min(found.metric);
-                }
+    /// All next hops that resolve, at the cost of the nearest.
+    fn via(&mut self, hops: &[Hop]) -> Option<Found> {
+        let mut parts = Vec::with_capacity(hops.len());
+        let mut metric: Option<u32> = None;
+        for hop in hops {
+            if let Ok(found) = self.hop(&hop.next_hop) {
+                metric = Some(metric.map_or(found.metric, |metric| metric.min(found.metric)));
+                parts.push((hop.weight, found.ways));
             }
         }
-        all
+        Some(Found { metric: metric?, ways: combined(parts) })
     }
 }
 

@@ -3,46 +3,76 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use inet::{LinkName, NextHop, Prefix, Route, RouteTarget, Timestamp};
+use inet::{LinkName, NextHop, Prefix, Timestamp};
 
-use crate::entry::{Actual, Entry, Flight};
+use crate::counters::Counters;
+use crate::entry::{Entry, Failure, Held, Place};
+use crate::intern::{Id, Interner};
 use crate::lengths::Lengths;
+use crate::objects::Objects;
+use crate::offers::Set;
+use crate::places::Places;
 use crate::resolve;
 use crate::{
-    Action, Change, Config, Errno, Input, KernelRoute, KernelTarget, Link, LinkIndex, Output,
-    Resolution, SourceId,
+    Config, Input, KernelRoute, Link, LinkIndex, ObjectId, Output, Redistributed, Resolution,
+    Selector, SourceId, Target,
 };
 
 /// A next hop that a route uses or that someone tracks.
 #[derive(Debug, Default)]
-pub(crate) struct Hop {
-    users: BTreeSet<Prefix>,
+pub(crate) struct Known {
+    /// The sets of next hops that it is in.
+    pub(crate) sets: BTreeSet<Id>,
     pub(crate) tracked: bool,
     pub(crate) told: Option<Resolution>,
     pub(crate) resolution: Option<Resolution>,
     pub(crate) through: BTreeSet<Prefix>,
 }
 
+/// What is to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Retry {
+    Route(Place),
+    Object(ObjectId),
+    /// Look for next-hop objects that nothing uses.
+    Collect,
+}
+
 /// See the crate's documentation.
 #[derive(Debug)]
 pub struct RouteTable {
     pub(crate) config: Config,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     pub(crate) synced: bool,
     pub(crate) swept: bool,
-    pub(crate) entries: BTreeMap<Prefix, Entry>,
+    pub(crate) places: Places,
+    /// Free ones are those that no prefix has as its place.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) free: Vec<Place>,
+    /// What sources offer; beside it, what is known of each set of next hops.
+    pub(crate) targets: Interner<Target, Set>,
+    pub(crate) link_targets: BTreeSet<Id>,
+    /// What the kernel's routes say, and are to say.
+    pub(crate) held: Interner<Held, ()>,
+    pub(crate) objects: Objects,
     pub(crate) foreign: BTreeMap<Prefix, Vec<KernelRoute>>,
     pub(crate) lengths: Lengths,
     pub(crate) links: BTreeMap<LinkIndex, Link>,
     pub(crate) addresses: BTreeMap<LinkIndex, BTreeSet<IpAddr>>,
     /// The same addresses, with the number of links that have each.
     pub(crate) own_addresses: BTreeMap<IpAddr, usize>,
-    pub(crate) hops: BTreeMap<NextHop, Hop>,
-    /// Prefixes that leave by a link without a next hop.
-    on_link: BTreeSet<Prefix>,
-    pub(crate) dirty: BTreeSet<Prefix>,
-    dirty_hops: BTreeSet<NextHop>,
-    retries: BTreeSet<(Timestamp, Prefix)>,
+    pub(crate) hops: BTreeMap<NextHop, Known>,
+    /// Which next hops looked at which prefixes of ours.
+    pub(crate) through: BTreeMap<Prefix, BTreeSet<NextHop>>,
+    pub(crate) dirty: VecDeque<Place>,
+    pub(crate) dirty_hops: BTreeSet<NextHop>,
+    pub(crate) dirty_sets: BTreeSet<Id>,
+    pub(crate) failures: BTreeMap<Place, (Failure, Option<Id>)>,
+    pub(crate) retries: BTreeSet<(Timestamp, Retry)>,
+    pub(crate) collect_at: Option<Timestamp>,
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) redistributed: BTreeMap<Prefix, Redistributed>,
+    pub(crate) counters: Counters,
     pub(crate) out: VecDeque<Output>,
 }
 
@@ -50,21 +80,33 @@ impl RouteTable {
     /// A table that knows nothing yet.
     pub fn new(config: Config) -> RouteTable {
         RouteTable {
+            objects: Objects::new(config.objects),
             config,
             now: Timestamp::ZERO,
             synced: false,
             swept: false,
-            entries: BTreeMap::new(),
+            places: Places::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            targets: Interner::new(),
+            link_targets: BTreeSet::new(),
+            held: Interner::new(),
             foreign: BTreeMap::new(),
             lengths: Lengths::default(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             own_addresses: BTreeMap::new(),
             hops: BTreeMap::new(),
-            on_link: BTreeSet::new(),
-            dirty: BTreeSet::new(),
+            through: BTreeMap::new(),
+            dirty: VecDeque::new(),
             dirty_hops: BTreeSet::new(),
+            dirty_sets: BTreeSet::new(),
+            failures: BTreeMap::new(),
             retries: BTreeSet::new(),
+            collect_at: None,
+            selectors: Vec::new(),
+            redistributed: BTreeMap::new(),
+            counters: Counters::default(),
             out: VecDeque::new(),
         }
     }
@@ -73,8 +115,15 @@ impl RouteTable {
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Set { source, distance, routes } => self.set(source, distance, routes),
+            Input::Set { source, distance, routes } => {
+                let routes = routes.into_iter().map(|route| (route.prefix, route.target.into()));
+                self.set(source, distance, routes);
+            }
+            Input::SetTargets { source, distance, routes } => self.set(source, distance, routes),
             Input::Update { source, distance, prefix, target } => {
+                self.update(source, distance, prefix, target.map(Target::from));
+            }
+            Input::Offer { source, distance, prefix, target } => {
                 self.update(source, distance, prefix, target);
             }
             Input::Kernel(event) => self.kernel(event),
@@ -91,24 +140,20 @@ impl RouteTable {
                 }
             }
             Input::Applied { prefix, result } => self.applied(prefix, result),
-            Input::Sweep => {
-                self.swept = true;
-                let found = self.entries.iter_mut().filter(|(_, entry)| entry.adopted);
-                for (prefix, entry) in found {
-                    entry.adopted = false;
-                    self.dirty.insert(*prefix);
-                }
-            }
+            Input::ObjectApplied { id, result } => self.object_applied(id, result),
+            Input::Sweep => self.sweep(),
             Input::Install(install) => {
                 if self.config.install != install {
                     self.config.install = install;
                     self.everything_is_dirty();
                 }
             }
+            Input::Redistribute(selectors) => self.select(selectors),
         }
     }
 
-    /// When [`RouteTable::tick`] is due: the next try of a refused write.
+    /// When [`RouteTable::tick`] is due: the next try of a refused write, or the end of next-hop
+    /// objects that nothing uses.
     pub fn wake_at(&self) -> Option<Timestamp> {
         self.retries.first().map(|(at, _)| *at)
     }
@@ -116,12 +161,16 @@ impl RouteTable {
     /// Time has passed.
     pub fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        while let Some((at, prefix)) = self.retries.first().copied() {
+        while let Some((at, what)) = self.retries.first().copied() {
             if at > self.now {
                 break;
             }
             self.retries.pop_first();
-            self.dirty.insert(prefix);
+            match what {
+                Retry::Route(place) => self.queue(place),
+                Retry::Object(id) => self.objects.dirty(id),
+                Retry::Collect => self.collect(),
+            }
         }
     }
 
@@ -130,25 +179,32 @@ impl RouteTable {
         if self.synced {
             self.settle_hops();
         }
-        if let Some(output) = self.out.pop_front() {
-            return Some(output);
-        }
-        if !self.synced {
-            return None;
-        }
-        while let Some(prefix) = self.dirty.pop_first() {
-            if let Some(action) = self.decide(&prefix) {
-                return Some(Output::Change(Change { prefix, action }));
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return Some(output);
+            }
+            if !self.synced {
+                return None;
+            }
+            self.poll_objects();
+            if self.out.is_empty() {
+                let place = self.dirty.pop_front()?;
+                // What it needs of objects is put out before it.
+                if let Some(change) = self.decide(place) {
+                    self.out.push_back(Output::Change(change));
+                }
             }
         }
-        None
     }
 
     /// Whether nothing is left to do or in flight: the kernel is as wanted, but for refused writes,
-    /// blocked routes and adopted ones.
+    /// blocked routes, adopted ones and next-hop objects that are kept a little longer.
     pub fn is_quiet(&self) -> bool {
-        let idle = self.out.is_empty() && self.dirty.is_empty() && self.dirty_hops.is_empty();
-        idle && self.entries.values().all(|entry| entry.flight.is_none())
+        let idle = self.out.is_empty()
+            && self.dirty.is_empty()
+            && self.dirty_hops.is_empty()
+            && self.dirty_sets.is_empty();
+        idle && self.objects.is_quiet() && self.entries.iter().all(|entry| entry.flight.is_none())
     }
 
     /// The links, by number.
@@ -161,9 +217,43 @@ impl RouteTable {
         self.addresses.get(&link).into_iter().flatten().copied()
     }
 
+    /// The VRF that a link is a part of, directly or by way of others, and its table.
+    pub fn vrf_of(&self, link: LinkIndex) -> Option<(&Link, u32)> {
+        let mut link = self.links.get(&link)?;
+        // A bridge in a VRF has ports; nothing is nested deeper than a few levels.
+        for _ in 0..8 {
+            if let Some(table) = link.vrf_table {
+                return Some((link, table));
+            }
+            link = self.links.get(&link.master?)?;
+        }
+        None
+    }
+
     /// Where a next hop leads now, tracked or not; nothing is remembered.
     pub fn resolve(&self, hop: &NextHop) -> Resolution {
         resolve::next_hop(self, hop).0
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many next-hop objects of ours the kernel holds.
+    pub fn object_count(&self) -> usize {
+        self.objects.count()
+    }
+
+    /// Whether routes are written by way of next-hop objects.
+    pub fn uses_objects(&self) -> bool {
+        self.objects.active
+    }
+
+    /// Whether a source offers anything.
+    pub fn offers_of(&self, source: SourceId) -> usize {
+        let of = |entry: &&Entry| entry.offers.as_slice().iter().any(|o| o.source == source);
+        self.entries.iter().filter(of).count()
     }
 
     pub(crate) fn link_is_up(&self, index: LinkIndex) -> bool {
@@ -179,8 +269,9 @@ impl RouteTable {
     }
 
     pub(crate) fn is_ours(&self, route: &KernelRoute) -> bool {
-        let Config { table, protocol, metric, install: _, resolve_via_default: _ } = self.config;
-        (route.table, route.protocol, route.metric) == (table, protocol, metric)
+        let config = &self.config;
+        (route.table, route.protocol, route.metric)
+            == (config.table, config.protocol, config.metric)
     }
 
     /// Whether a foreign route sits in the very place of ours.
@@ -189,185 +280,53 @@ impl RouteTable {
         self.foreign.get(prefix).is_some_and(|routes| routes.iter().any(same))
     }
 
-    /// What the kernel shall hold, and the offer that it comes from.
-    pub(crate) fn wanted(&self, prefix: &Prefix) -> Option<(usize, KernelTarget)> {
-        if self.config.install { resolve::target(self, prefix) } else { None }
+    pub(crate) fn entry_of(&self, prefix: &Prefix) -> Option<&Entry> {
+        self.entries.get(self.places.get(prefix)? as usize)
     }
 
-    // Sources.
-
-    fn set(&mut self, source: SourceId, distance: u8, routes: Vec<Route>) {
-        let mut wanted: BTreeMap<Prefix, RouteTarget> =
-            routes.into_iter().map(|route| (route.prefix, route.target)).collect();
-        let old = self.entries.iter().filter(|(_, e)| e.offers.iter().any(|o| o.source == source));
-        let gone: Vec<Prefix> =
-            old.map(|(prefix, _)| *prefix).filter(|prefix| !wanted.contains_key(prefix)).collect();
-        for prefix in gone {
-            self.update(source, distance, prefix, None);
-        }
-        while let Some((prefix, target)) = wanted.pop_first() {
-            self.update(source, distance, prefix, Some(target));
-        }
+    pub(crate) fn entry(&self, place: Place) -> Option<&Entry> {
+        self.entries.get(place as usize)
     }
 
-    fn update(
-        &mut self,
-        source: SourceId,
-        distance: u8,
-        prefix: Prefix,
-        target: Option<RouteTarget>,
-    ) {
-        if target.is_none() && !self.entries.contains_key(&prefix) {
-            return;
-        }
-        let entry = self.entries.entry(prefix).or_default();
-        let (old, was_offered) = (entry.next_hops(), !entry.offers.is_empty());
-        let changed = entry.offer(source, distance, target);
-        let (new, is_offered) = (entry.next_hops(), !entry.offers.is_empty());
-        let by_link = entry.offers.iter().any(|o| matches!(o.target, RouteTarget::Link(_)));
-        self.dirty.insert(prefix);
-        if !changed {
-            return;
-        }
-        match (was_offered, is_offered) {
-            (false, true) => self.lengths.add(&prefix),
-            (true, false) => self.lengths.remove(&prefix),
-            (true, true) | (false, false) => {}
-        }
-        match by_link {
-            true => self.on_link.insert(prefix),
-            false => self.on_link.remove(&prefix),
-        };
-        for hop in new.difference(&old) {
-            let known = self.hops.entry(*hop).or_default();
-            known.users.insert(prefix);
-            if known.resolution.is_none() {
-                self.dirty_hops.insert(*hop);
-            }
-        }
-        for hop in old.difference(&new) {
-            if let Some(known) = self.hops.get_mut(hop) {
-                known.users.remove(&prefix);
-                self.forget_unused(hop);
-            }
-        }
-        self.touch(&prefix);
+    pub(crate) fn entry_mut(&mut self, place: Place) -> Option<&mut Entry> {
+        self.entries.get_mut(place as usize)
     }
 
-    fn applied(&mut self, prefix: Prefix, result: Result<(), Errno>) {
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
-        if let Some(failure) = &entry.failure {
-            self.retries.remove(&(failure.retry_at, prefix));
+    /// The place of a prefix, made if it has none.
+    pub(crate) fn place(&mut self, prefix: Prefix) -> Place {
+        let RouteTable { places, entries, free, .. } = self;
+        let (place, is_new) = places.get_or_insert(&prefix, || {
+            free.pop().unwrap_or_else(|| {
+                entries.push(Entry::new(prefix));
+                entries.len() as Place - 1
+            })
+        });
+        if !is_new {
+            return place;
         }
-        entry.landed(self.now, result);
-        if let Some(failure) = &entry.failure {
-            self.retries.insert((failure.retry_at, prefix));
+        if let Some(entry) = self.entry_mut(place) {
+            *entry = Entry::new(prefix);
         }
-        self.dirty.insert(prefix);
+        place
     }
 
-    // What follows from a change.
-
-    pub(crate) fn links_changed(&mut self) {
-        self.dirty_hops.extend(self.hops.keys().copied());
-        let on_link: Vec<Prefix> = self.on_link.iter().copied().collect();
-        for prefix in on_link {
-            self.dirty.insert(prefix);
-            self.touch(&prefix);
+    /// Puts a prefix into the line of those to be decided.
+    pub(crate) fn queue(&mut self, place: Place) {
+        if let Some(entry) = self.entries.get_mut(place as usize)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.dirty.push_back(place);
         }
     }
 
     pub(crate) fn everything_is_dirty(&mut self) {
         self.dirty_hops.extend(self.hops.keys().copied());
-        self.dirty.extend(self.entries.keys().copied());
-    }
-
-    /// The routes of a prefix changed: next hops in it may lead elsewhere.
-    pub(crate) fn touch(&mut self, prefix: &Prefix) {
-        let touched: Vec<NextHop> = self.hops_in(prefix).collect();
-        self.dirty_hops.extend(touched);
-    }
-
-    fn hops_in(&self, prefix: &Prefix) -> impl Iterator<Item = NextHop> {
-        let last = prefix.last_address();
-        let first = NextHop::from(prefix.address());
-        self.hops.range(first..).map(|(hop, _)| *hop).take_while(move |hop| hop.address <= last)
-    }
-
-    fn forget_unused(&mut self, hop: &NextHop) {
-        if self.hops.get(hop).is_some_and(|known| known.users.is_empty() && !known.tracked) {
-            self.hops.remove(hop);
-            self.dirty_hops.remove(hop);
+        let sets: Vec<Id> = self.targets.iter().map(|(id, ..)| id).collect();
+        self.dirty_sets.extend(sets);
+        let places: Vec<Place> = self.places.values().collect();
+        for place in places {
+            self.queue(place);
         }
-    }
-
-    /// Resolves all next hops that may have changed, and those which lead through them.
-    ///
-    /// Each is resolved from the facts alone, never from another's old answer, so that two routes
-    /// through each other do not keep each other alive.
-    fn settle_hops(&mut self) {
-        let mut settled: BTreeSet<NextHop> = BTreeSet::new();
-        while let Some(hop) = self.dirty_hops.pop_first() {
-            settled.insert(hop);
-            let (resolution, through) = resolve::next_hop(self, &hop);
-            let Some(known) = self.hops.get_mut(&hop) else {
-                continue;
-            };
-            // An answer that came from foreign routes alone, and is the same, moves nothing.
-            let moved = known.resolution.as_ref() != Some(&resolution)
-                || !known.through.is_empty()
-                || !through.is_empty();
-            if known.tracked && known.told.as_ref() != Some(&resolution) {
-                known.told = Some(resolution.clone());
-                self.out.push_back(Output::NextHop(hop, resolution.clone()));
-            }
-            known.resolution = Some(resolution);
-            known.through = through;
-            if moved {
-                let users: Vec<Prefix> = known.users.iter().copied().collect();
-                for user in users {
-                    self.dirty.insert(user);
-                    let next: Vec<NextHop> =
-                        self.hops_in(&user).filter(|hop| !settled.contains(hop)).collect();
-                    self.dirty_hops.extend(next);
-                }
-            }
-        }
-    }
-
-    /// Wanted minus actual for one prefix.
-    fn decide(&mut self, prefix: &Prefix) -> Option<Action> {
-        let wanted = self.wanted(prefix).map(|(_, target)| target);
-        let blocked = self.is_blocked(prefix);
-        let entry = self.entries.get_mut(prefix)?;
-        if entry.flight.is_some() {
-            return None;
-        }
-        let action = match (&wanted, &entry.actual) {
-            (Some(wanted), Actual::Present(actual)) if wanted == actual => None,
-            (Some(_), Actual::Absent | Actual::Present(_) | Actual::Unknown) if blocked => None,
-            (Some(wanted), Actual::Absent | Actual::Present(_) | Actual::Unknown) => {
-                Some(Action::Replace(wanted.clone()))
-            }
-            (None, Actual::Absent) => None,
-            (None, Actual::Present(_) | Actual::Unknown) if entry.adopted => None,
-            (None, Actual::Present(_) | Actual::Unknown) => Some(Action::Delete),
-        };
-        if action.is_some() && entry.must_wait(self.now, wanted.as_ref()) {
-            return None;
-        }
-        if action.is_none() {
-            if let Some(failure) = entry.failure.take() {
-                self.retries.remove(&(failure.retry_at, *prefix));
-            }
-            if entry.is_empty() {
-                self.entries.remove(prefix);
-            }
-            return None;
-        }
-        entry.flight = Some(Flight { target: wanted, disturbed: false });
-        action
     }
 }

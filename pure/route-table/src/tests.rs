@@ -1,4 +1,7 @@
 mod driver;
 mod model;
+mod objects;
+mod redistribute;
 mod routes;
+mod text;
 mod tracking;

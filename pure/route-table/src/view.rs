@@ -2,8 +2,8 @@
 
 use inet::Prefix;
 
-use crate::entry::Actual;
-use crate::{Errno, KernelTarget, RouteTable, SourceId};
+use crate::entry::{Actual, Held};
+use crate::{Errno, KernelTarget, ObjectId, RouteTable, SourceId};
 
 /// How a prefix stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,8 @@ pub struct RouteView {
     pub wanted: Option<KernelTarget>,
     /// What it holds, as far as known.
     pub actual: Option<KernelTarget>,
+    /// The next-hop object that the kernel's route names.
+    pub object: Option<ObjectId>,
     /// How it stands.
     pub state: RouteState,
 }
@@ -61,31 +63,47 @@ pub struct Stats {
 impl RouteTable {
     /// All prefixes in order, with how they stand.
     pub fn routes(&self) -> impl Iterator<Item = RouteView> {
-        self.entries.keys().filter_map(|prefix| self.route(prefix))
+        self.routes_after(None)
+    }
+
+    /// The prefixes behind one, in order, with how they stand; none: from the first on.
+    pub fn routes_after(&self, after: Option<Prefix>) -> impl Iterator<Item = RouteView> {
+        self.places.after(after).filter_map(|(prefix, _)| self.route(&prefix))
     }
 
     /// One prefix.
     pub fn route(&self, prefix: &Prefix) -> Option<RouteView> {
-        let entry = self.entries.get(prefix)?;
-        let wanted = self.wanted(prefix);
-        let winner = wanted.as_ref().and_then(|(at, _)| entry.offers.get(*at));
+        let place = self.places.get(prefix)?;
+        let entry = self.entry(place)?;
+        let choice = self.choose(entry);
+        let winner = choice.as_ref().and_then(|c| entry.offers.as_slice().get(c.offer));
         let winner = winner.map(|offer| (offer.source, offer.distance));
-        let wanted = wanted.map(|(_, target)| target);
-        let actual = match &entry.actual {
-            Actual::Present(target) => Some(target.clone()),
-            Actual::Absent | Actual::Unknown => None,
+        let wanted = choice.as_ref().and_then(|choice| self.kernel_target(choice));
+        let actual = match entry.actual {
+            Actual::Present(held) => match self.held.value(held) {
+                Some(Held::Direct(target)) => Some(target.clone()),
+                Some(Held::Object(object)) => self.objects.legs_of(*object).map(KernelTarget::Legs),
+                None => None,
+            },
+            Actual::Absent | Actual::Unknown(_) => None,
         };
-        let state = match (&wanted, &entry.failure) {
-            (Some(_), _) if self.is_blocked(prefix) => RouteState::Blocked,
-            (_, Some(failure)) => RouteState::Failed(failure.errno),
-            (None, None) if entry.adopted => RouteState::Stale,
-            (None, None) if entry.offers.is_empty() => RouteState::Pending,
-            (None, None) if !self.config.install => RouteState::NotInstalled,
-            (None, None) => RouteState::Unresolved,
-            (Some(_), None) if wanted == actual && entry.flight.is_none() => RouteState::Installed,
-            (Some(_), None) => RouteState::Pending,
+        let object = entry.actual.held().and_then(|held| match self.held.value(held) {
+            Some(Held::Object(object)) => Some(*object),
+            Some(Held::Direct(_)) | None => None,
+        });
+        let state = match &wanted {
+            Some(_) if self.is_blocked(prefix) => RouteState::Blocked,
+            Some(_) | None if entry.failed => {
+                self.refused(place).map_or(RouteState::Pending, RouteState::Failed)
+            }
+            None if entry.adopted => RouteState::Stale,
+            None if entry.offers.as_slice().is_empty() => RouteState::Pending,
+            None if !self.config.install => RouteState::NotInstalled,
+            None => RouteState::Unresolved,
+            Some(_) if wanted == actual && entry.flight.is_none() => RouteState::Installed,
+            Some(_) => self.refused(place).map_or(RouteState::Pending, RouteState::Failed),
         };
-        Some(RouteView { prefix: *prefix, winner, wanted, actual, state })
+        Some(RouteView { prefix: *prefix, winner, wanted, actual, object, state })
     }
 
     /// Counts by state. It walks the table: for a scrape, not for a loop.

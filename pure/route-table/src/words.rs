@@ -4,11 +4,30 @@ use std::net::IpAddr;
 
 use inet::{LinkName, NextHop, Prefix, Route, RouteTarget};
 
-use crate::{Errno, KernelEvent, KernelTarget, Resolution};
+use crate::{
+    Errno, KernelEvent, KernelTarget, ObjectContent, ObjectId, Redistributed, Resolution, Selector,
+    Target,
+};
 
 /// Who offers routes: numbered by the program, the lower wins a tie of distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u16);
+
+/// The numbers that our next-hop objects may have, first and last; nobody else uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectIds {
+    /// The lowest.
+    pub first: u32,
+    /// The highest.
+    pub last: u32,
+}
+
+impl ObjectIds {
+    /// Whether a number is among them.
+    pub const fn contains(&self, id: ObjectId) -> bool {
+        self.first <= id.0 && id.0 <= self.last
+    }
+}
 
 /// Which kernel routes are ours, and how to use the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +42,11 @@ pub struct Config {
     pub install: bool,
     /// Whether a default route may resolve next hops.
     pub resolve_via_default: bool,
+    /// The tables over whose routes next hops are resolved: for a VRF its own alone.
+    pub lookup: Vec<u32>,
+    /// The numbers of our next-hop objects; none: routes carry their legs themselves. Where the
+    /// kernel knows no objects ([`crate::Snapshot::objects`]), they do so too.
+    pub objects: Option<ObjectIds>,
 }
 
 /// What happened.
@@ -37,6 +61,15 @@ pub enum Input {
         /// Its routes. Of a doubled prefix the last counts.
         routes: Vec<Route>,
     },
+    /// The same with weights and all kinds of targets.
+    SetTargets {
+        /// The source.
+        source: SourceId,
+        /// Its distance.
+        distance: u8,
+        /// Its routes. Of a doubled prefix the last counts.
+        routes: Vec<(Prefix, Target)>,
+    },
     /// What a source wants for one prefix; none: nothing any more.
     Update {
         /// The source.
@@ -47,6 +80,17 @@ pub enum Input {
         prefix: Prefix,
         /// What is to be done with packets to it.
         target: Option<RouteTarget>,
+    },
+    /// The same with weights and all kinds of targets.
+    Offer {
+        /// The source.
+        source: SourceId,
+        /// Its distance.
+        distance: u8,
+        /// The prefix.
+        prefix: Prefix,
+        /// What is to be done with packets to it.
+        target: Option<Target>,
     },
     /// News of the kernel.
     Kernel(KernelEvent),
@@ -61,18 +105,32 @@ pub enum Input {
         /// What came of it.
         result: Result<(), Errno>,
     },
+    /// The kernel's answer to an [`ObjectChange`]. "Already so" is success, but for
+    /// [`ObjectAction::Create`].
+    ObjectApplied {
+        /// The object.
+        id: ObjectId,
+        /// What came of it.
+        result: Result<(), Errno>,
+    },
     /// Adopted routes that no source has spoken of go now (End-of-RIB, or the restart time is over).
     Sweep,
     /// Write routes, or from now on none: ours are then removed, adopted ones at [`Input::Sweep`].
     /// `Install(false)` and `Sweep` are the goodbye that leaves nothing behind.
     Install(bool),
+    /// Which routes of others are told of as [`Output::Redistributed`]: what is not selected any
+    /// more is taken back, what is newly selected is told of.
+    Redistribute(Vec<Selector>),
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Write this to the kernel and answer with [`Input::Applied`].
+    /// Write this to the kernel, after all that was put out before, and answer with
+    /// [`Input::Applied`].
     Change(Change),
+    /// Write this likewise, and answer with [`Input::ObjectApplied`].
+    Object(ObjectChange),
     /// Where a tracked next hop leads now.
     NextHop(NextHop, Resolution),
     /// A link came up (with carrier) or went down.
@@ -89,9 +147,42 @@ pub enum Output {
         /// Its addresses.
         addresses: Vec<IpAddr>,
     },
+    /// A selected route of others is there or has changed; none: it is there no more.
+    Redistributed(Prefix, Option<Redistributed>),
 }
 
-/// One write to the kernel.
+/// One write to the kernel. Writes are done in the order in which they were put out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Of a route.
+    Route(Change),
+    /// Of a next-hop object.
+    Object(ObjectChange),
+}
+
+impl Write {
+    /// The answer to this write.
+    pub fn done(&self, result: Result<(), Errno>) -> Input {
+        match self {
+            Write::Route(change) => Input::Applied { prefix: change.prefix, result },
+            Write::Object(change) => Input::ObjectApplied { id: change.id, result },
+        }
+    }
+}
+
+impl From<Change> for Write {
+    fn from(change: Change) -> Write {
+        Write::Route(change)
+    }
+}
+
+impl From<ObjectChange> for Write {
+    fn from(change: ObjectChange) -> Write {
+        Write::Object(change)
+    }
+}
+
+/// One write of a route of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Which route of ours.
@@ -105,6 +196,28 @@ pub struct Change {
 pub enum Action {
     /// Be there with this target, in place of what is there.
     Replace(KernelTarget),
+    /// Be there by way of this next-hop object, in place of what is there.
+    Via(ObjectId),
+    /// Be gone.
+    Delete,
+}
+
+/// One write of a next-hop object of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectChange {
+    /// Which object of ours.
+    pub id: ObjectId,
+    /// What with it.
+    pub action: ObjectAction,
+}
+
+/// What to do with a next-hop object of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectAction {
+    /// Be there, where nothing of that number is: what is there is somebody else's.
+    Create(ObjectContent),
+    /// Be there, in place of what is there; the routes that use it follow at once.
+    Replace(ObjectContent),
     /// Be gone.
     Delete,
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use inet::{NextHop, Prefix, RouteTarget, Timestamp};
 use route_table::{
-    Action, Change, Errno, Input, KernelEvent, KernelRoute, KernelTarget, Leg, LinkIndex, Output,
-    RouteTable, SourceId,
+    Action, Change, Config, Errno, Input, KernelEvent, KernelRoute, KernelTarget, Leg, LinkIndex,
+    Output, RouteTable, SourceId, Target, Write,
 };
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 
@@ -106,12 +106,14 @@ pub(super) fn change(prefix: &str, target: &str) -> Change {
     let leg = |leg: &str| {
         let (gateway, link) = leg.split_once('%').unwrap();
         let gateway = (!gateway.is_empty()).then(|| gateway.parse().unwrap());
-        Leg { gateway, link: index(link) }
+        let (link, weight) = link.split_once('*').unwrap_or((link, "1"));
+        Leg { gateway, link: index(link), weight: weight.parse().unwrap() }
     };
     let action = match target {
         "-" => Action::Delete,
         "blackhole" => Action::Replace(KernelTarget::Blackhole),
         "unreachable" => Action::Replace(KernelTarget::Unreachable),
+        "prohibit" => Action::Replace(KernelTarget::Prohibit),
         legs => Action::Replace(KernelTarget::Legs(legs.split(',').map(leg).collect())),
     };
     Change { prefix: prefix.parse().unwrap(), action }
@@ -135,11 +137,13 @@ fn show(routes: &[KernelRoute]) -> String {
         links.iter().map(|link| (link.index, link.name.to_string())).collect();
     let leg = |leg: &Leg| {
         let gateway = leg.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
-        format!("{gateway}%{}", names.get(&leg.link).map_or("?", String::as_str))
+        let weight = if leg.weight == 1 { String::new() } else { format!("*{}", leg.weight) };
+        format!("{gateway}%{}{weight}", names.get(&leg.link).map_or("?", String::as_str))
     };
     let target = |target: &KernelTarget| match target {
         KernelTarget::Blackhole => "blackhole".to_owned(),
         KernelTarget::Unreachable => "unreachable".to_owned(),
+        KernelTarget::Prohibit => "prohibit".to_owned(),
         KernelTarget::Legs(legs) => legs.iter().map(leg).collect::<Vec<_>>().join(","),
     };
     let mut sorted: Vec<&KernelRoute> = routes.iter().collect();
@@ -155,18 +159,34 @@ pub(super) struct Router {
     pub(super) fib: Fib,
     pub(super) snapshots: usize,
     pub(super) links_gone: usize,
+    /// Writes of routes, and of next-hop objects.
     pub(super) written: usize,
+    pub(super) objects_written: usize,
+    pub(super) redistributed: BTreeMap<Prefix, String>,
     start: Instant,
 }
 
 impl Router {
     pub(super) fn new() -> Router {
+        Router::with(fib::config(Owner::ROUTER, true))
+    }
+
+    /// As before there were next-hop objects, or on a kernel that knows none.
+    pub(super) fn without_objects() -> Router {
+        Router::with(Config { objects: None, ..fib::config(Owner::ROUTER, true) })
+    }
+
+    pub(super) fn with(config: Config) -> Router {
+        let Config { table, protocol, metric, .. } = config;
+        let owner = Owner { table, protocol, metric };
         Router {
-            table: RouteTable::new(fib::config(Owner::ROUTER, true)),
-            fib: Fib::open(Owner::ROUTER, &[]).unwrap(),
+            fib: Fib::open_reading(owner, &[], &config.lookup).unwrap(),
+            table: RouteTable::new(config),
             snapshots: 0,
             links_gone: 0,
             written: 0,
+            objects_written: 0,
+            redistributed: BTreeMap::new(),
             start: Instant::now(),
         }
     }
@@ -194,6 +214,21 @@ impl Router {
         self.input(Input::Update { source: SourceId(1), distance: 20, prefix, target });
     }
 
+    /// Offers a prefix over weighted next hops.
+    pub(super) fn weighted(&mut self, prefix: &str, hops: &[(&str, u32)]) {
+        let hop =
+            |(hop, weight): &(&str, u32)| (NextHop::from(hop.parse::<IpAddr>().unwrap()), *weight);
+        let target = Target::via(hops.iter().map(hop));
+        let prefix = prefix.parse().unwrap();
+        self.input(Input::Offer { source: SourceId(1), distance: 20, prefix, target });
+    }
+
+    /// Offers a prefix with a target of another kind.
+    pub(super) fn offer(&mut self, prefix: &str, target: Target) {
+        let (prefix, target) = (prefix.parse().unwrap(), Some(target));
+        self.input(Input::Offer { source: SourceId(1), distance: 20, prefix, target });
+    }
+
     /// Does all that is to be done, one event at a time, until `reached` holds.
     pub(super) async fn until(&mut self, what: &str, reached: impl Fn(&Router) -> bool) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -207,7 +242,7 @@ impl Router {
                 event = self.fib.events.next() => self.take(event.unwrap()),
                 () = tokio::time::sleep(retry.unwrap_or(PATIENCE)) => self.table.tick(self.now()),
                 () = tokio::time::sleep_until(deadline) => {
-                    let held = held(&self.fib.routes).await;
+                    let held: String = held(&self.fib.routes).await.chars().take(2000).collect();
                     panic!("never reached: {what}; held: {held}; {:?}", self.table.stats());
                 }
             }
@@ -237,8 +272,9 @@ impl Router {
 
     /// Works on until the kernel holds these routes of ours.
     pub(super) async fn expect(&mut self, routes: &str) {
+        let owner = self.fib.routes.owner();
         let list = || {
-            let mut writer = crate::routes::RouteWriter::open(Owner::ROUTER, &[]).unwrap();
+            let mut writer = crate::routes::RouteWriter::open(owner, &[]).unwrap();
             show(&writer.list().unwrap())
         };
         self.until(routes, |router| router.snapshots > 0 && list() == routes).await;
@@ -246,20 +282,29 @@ impl Router {
 
     async fn work(&mut self) {
         loop {
-            let mut changes: Vec<Change> = Vec::new();
+            let mut writes: Vec<Write> = Vec::new();
             while let Some(output) = self.table.poll() {
                 match output {
-                    Output::Change(change) => changes.push(change),
+                    Output::Change(change) => writes.push(change.into()),
+                    Output::Object(change) => writes.push(change.into()),
+                    Output::Redistributed(prefix, Some(route)) => {
+                        self.redistributed.insert(prefix, format!("{:?}", route.origin));
+                    }
+                    Output::Redistributed(prefix, None) => {
+                        self.redistributed.remove(&prefix);
+                    }
                     Output::NextHop(..) | Output::Link { .. } | Output::Addresses { .. } => {}
                 }
             }
-            if changes.is_empty() {
+            if writes.is_empty() {
                 return;
             }
-            self.written += changes.len();
-            let results: Vec<Result<(), Errno>> = self.fib.routes.apply(changes.clone()).await;
-            for (Change { prefix, .. }, result) in changes.into_iter().zip(results) {
-                self.input(Input::Applied { prefix, result });
+            let routes = writes.iter().filter(|write| matches!(write, Write::Route(_))).count();
+            self.written += routes;
+            self.objects_written += writes.len() - routes;
+            let results: Vec<Result<(), Errno>> = self.fib.routes.write(writes.clone()).await;
+            for (write, result) in writes.iter().zip(results) {
+                self.input(write.done(result));
             }
         }
     }

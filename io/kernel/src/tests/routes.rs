@@ -63,7 +63,7 @@ fn each_change_of_a_batch_has_its_own_result() {
         let ours = OwnRoutes::open(Owner::ROUTER, &[]).unwrap();
         assert_eq!(ours.apply(Vec::new()).await, []);
         let nowhere = |prefix: &str| {
-            let legs = vec![Leg { gateway: None, link: LinkIndex(9999) }];
+            let legs = vec![Leg::new(None, LinkIndex(9999))];
             let action = Action::Replace(KernelTarget::Legs(legs));
             Change { prefix: prefix.parse().unwrap(), action }
         };
@@ -80,7 +80,7 @@ fn each_change_of_a_batch_has_its_own_result() {
         for (at, (change, result)) in changes.iter().zip(&results).enumerate() {
             let wanted = match change.action {
                 Action::Replace(KernelTarget::Blackhole) => Ok(()),
-                Action::Replace(_) | Action::Delete => Err(Errno(libc::ENODEV)),
+                Action::Replace(_) | Action::Via(_) | Action::Delete => Err(Errno(libc::ENODEV)),
             };
             assert_eq!(*result, wanted, "{at}");
         }

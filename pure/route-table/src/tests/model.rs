@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use inet::{Family, NextHop, Prefix, RouteTarget};
 use proptest::prelude::*;
 
-use super::driver::{Driver, METRIC, config};
+use super::driver::{Driver, METRIC, Own, config, with_objects};
 use crate::*;
 
 const PREFIXES: [&str; 7] = [
@@ -30,6 +30,8 @@ enum Step {
     Poll(usize),
     /// Hands the results of all writes back.
     Answer,
+    /// Takes away one of the next-hop objects that are there, or puts another in its place.
+    Meddle(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -66,6 +68,10 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         1 => prefix().prop_map(|p| Step::Line(format!("refuse {p} 101"))),
         1 => Just(Step::Line("accept".into())),
+        1 => Just(Step::Line("refuse-objects".into())),
+        1 => Just(Step::Line("lose".into())),
+        1 => Just(Step::Line("after 6000".into())),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(n, away)| Step::Meddle(n, away)),
         1 => Just(Step::Line("sync".into())),
         1 => Just(Step::Line("after 700".into())),
         1 => prop::sample::select(["install on", "install on", "install off"].as_slice())
@@ -82,63 +88,103 @@ proptest! {
     /// Whatever happens in whatever order: once it is quiet, the kernel is as the facts want it.
     #[test]
     fn after_quiet_the_kernel_is_as_wanted(steps in prop::collection::vec(step(), 1..60)) {
-        let mut driver = Driver::new(config());
-        let mut model = Model { install: true, ..Model::default() };
-        driver.run("link 1 up\n link 2 up\n link 3 up\n sync");
-        for hop in HOPS {
-            driver.step(&format!("track {hop}"));
-        }
-        for step in &steps {
-            match step {
-                Step::Line(line) => {
-                    model.learn(line);
-                    driver.step(line);
-                }
-                Step::Remove(nth) => {
-                    let count = driver.foreign.len();
-                    if count > 0 {
-                        let route = driver.foreign[nth % count].clone();
-                        driver.foreign_route(RouteNews::Removed, route);
-                    }
-                }
-                Step::Poll(count) => {
-                    let _ = (0..*count).all(|_| driver.poll());
-                }
-                Step::Answer => driver.answer(),
-            }
-        }
-        driver.run("accept\n sweep\n after 120000");
-        prop_assert!(driver.table.is_quiet());
-
-        let (mut wanted, mut held) = (BTreeMap::new(), driver.own.clone());
-        for prefix in PREFIXES.map(|p| p.parse::<Prefix>().unwrap()) {
-            if model.is_blocked(&driver, &prefix) {
-                // Ours is not to be written there; what is left of it does not matter.
-                held.remove(&prefix);
-            } else if let Some(target) = model.target(&driver, &prefix) {
-                wanted.insert(prefix, target);
-            }
-        }
-        prop_assert_eq!(&held, &wanted);
-        for hop in HOPS.map(super::driver::hop_of) {
-            let legs = model.hop(&driver, &hop, &[]);
-            let told = match driver.table.resolve(&hop) {
-                Resolution::Resolved { legs, .. } => Some(legs.into_iter().collect()),
-                Resolution::Unresolved(_) => None,
-            };
-            prop_assert_eq!(legs, told, "{}", hop);
-        }
-        // What is remembered of a next hop is what one finds by looking.
-        for (hop, known) in &driver.table.hops {
-            let found = Some(driver.table.resolve(hop));
-            prop_assert_eq!(&known.resolution, &found, "{}", hop);
-            prop_assert!(!known.tracked || known.told == found, "{} told wrongly", hop);
-        }
-        // The same facts again change nothing.
-        let written = driver.written;
-        driver.run("sync");
-        prop_assert_eq!(driver.written, written);
+        history(&steps, config())?;
     }
+
+    /// The same by way of next-hop objects, none of which is left over or taken away in use.
+    #[test]
+    fn with_objects_too(steps in prop::collection::vec(step(), 1..60)) {
+        history(&steps, with_objects())?;
+    }
+}
+
+fn history(steps: &[Step], config: Config) -> Result<(), TestCaseError> {
+    let objects = config.objects.is_some();
+    let mut driver = Driver::new(config);
+    let mut model = Model { install: true, ..Model::default() };
+    driver.run("link 1 up\n link 2 up\n link 3 up\n sync");
+    for hop in HOPS {
+        driver.step(&format!("track {hop}"));
+    }
+    for step in steps {
+        match step {
+            Step::Line(line) => {
+                model.learn(line);
+                driver.step(line);
+            }
+            Step::Remove(nth) => {
+                let count = driver.foreign.len();
+                if count > 0 {
+                    let route = driver.foreign[nth % count].clone();
+                    driver.foreign_route(RouteNews::Removed, route);
+                }
+            }
+            Step::Poll(count) => {
+                let _ = (0..*count).all(|_| driver.poll());
+            }
+            Step::Answer => driver.answer(),
+            Step::Meddle(nth, away) => {
+                let ids: Vec<ObjectId> = driver.objects.keys().copied().collect();
+                if ids.is_empty() {
+                    continue;
+                }
+                let (id, other) = (ids[nth % ids.len()], ids[0]);
+                let legs =
+                    |id: &ObjectId| matches!(driver.objects[id].1, ObjectContent::Leg { .. });
+                if *away || legs(&id) || !legs(&other) {
+                    driver.remove_object(id);
+                } else {
+                    let content = ObjectContent::Group(vec![(other, 7)]);
+                    driver.put_object(id, super::driver::PROTOCOL, content);
+                }
+            }
+        }
+    }
+    // What the kernel drops without a word is read anew.
+    driver.run("accept\n sweep\n sync\n after 120000\n after 6000\n after 6000\n after 6000");
+    prop_assert!(driver.table.is_quiet());
+
+    let (mut wanted, mut held) = (BTreeMap::new(), driver.own_targets());
+    for prefix in PREFIXES.map(|p| p.parse::<Prefix>().unwrap()) {
+        if model.is_blocked(&driver, &prefix) {
+            // Ours is not to be written there; what is left of it does not matter.
+            held.remove(&prefix);
+        } else if let Some(target) = model.target(&driver, &prefix) {
+            wanted.insert(prefix, target);
+        }
+    }
+    prop_assert_eq!(&held, &wanted);
+    for hop in HOPS.map(super::driver::hop_of) {
+        let legs = model.hop(&driver, &hop, &[]);
+        let told = match driver.table.resolve(&hop) {
+            Resolution::Resolved { legs, .. } => Some(legs.into_iter().collect()),
+            Resolution::Unresolved(_) => None,
+        };
+        prop_assert_eq!(legs, told, "{}", hop);
+    }
+    // What is remembered of a next hop is what one finds by looking.
+    for (hop, known) in &driver.table.hops {
+        let found = Some(driver.table.resolve(hop));
+        prop_assert_eq!(&known.resolution, &found, "{}", hop);
+        prop_assert!(!known.tracked || known.told == found, "{} told wrongly", hop);
+    }
+    // No object is left that nothing uses.
+    for (id, (_, content)) in &driver.objects {
+        let used = match content {
+            ObjectContent::Group(_) => driver.own.values().any(|o| *o == Own::Via(*id)),
+            ObjectContent::Leg { .. } => driver.objects.values().any(|(_, other)| {
+                matches!(other, ObjectContent::Group(m) if m.iter().any(|(m, _)| m == id))
+            }),
+            ObjectContent::Other => false,
+        };
+        prop_assert!(used, "{:?} {:?} is left over", id, content);
+    }
+    prop_assert!(objects || driver.objects.is_empty());
+    // The same facts again change nothing.
+    let written = driver.written;
+    driver.run("sync");
+    prop_assert_eq!(driver.written, written);
+    Ok(())
 }
 
 /// What is wanted, kept in the simplest way; the kernel's facts are the driver's.
@@ -176,7 +222,7 @@ impl Model {
             RouteTarget::Unreachable => Some(KernelTarget::Unreachable),
             RouteTarget::Link(name) => {
                 let link = up(driver, name.as_str())?;
-                Some(KernelTarget::Legs(vec![Leg { gateway: None, link }]))
+                Some(KernelTarget::Legs(vec![Leg::new(None, link)]))
             }
             RouteTarget::Via(hops) => {
                 let legs: BTreeSet<Leg> = hops
@@ -195,7 +241,7 @@ impl Model {
         }
         if let Some(name) = hop.interface {
             let link = up(driver, name.as_str())?;
-            return Some(BTreeSet::from([Leg { gateway: Some(hop.address), link }]));
+            return Some(BTreeSet::from([Leg::new(Some(hop.address), link)]));
         }
         for len in (1..=Family::of(&hop.address).bits()).rev() {
             let prefix = Prefix::truncated(hop.address, len).unwrap();
@@ -231,7 +277,7 @@ impl Model {
         offers.map(|(_, target)| target).find_map(|target| match target {
             RouteTarget::Blackhole | RouteTarget::Unreachable => Some(None),
             RouteTarget::Link(name) => up(driver, name.as_str())
-                .map(|link| Some(BTreeSet::from([Leg { gateway: Some(address), link }]))),
+                .map(|link| Some(BTreeSet::from([Leg::new(Some(address), link)]))),
             RouteTarget::Via(hops) => {
                 let legs: BTreeSet<Leg> = hops
                     .iter()
@@ -254,7 +300,7 @@ fn legs_up(driver: &Driver, route: &KernelRoute, address: IpAddr) -> Option<BTre
     let legs: BTreeSet<Leg> = legs
         .iter()
         .filter(|leg| driver.links.get(&leg.link.0).copied().unwrap_or(false))
-        .map(|leg| Leg { gateway: leg.gateway.or(Some(address)), link: leg.link })
+        .map(|leg| Leg::new(leg.gateway.or(Some(address)), leg.link))
         .collect();
     (!legs.is_empty()).then_some(legs)
 }

@@ -333,6 +333,7 @@ fn an_ipv6_route_that_loses_or_gains_a_leg_is_followed() {
         protocol: 4,
         metric: 0,
         target: super::driver::target_of(legs),
+        object: None,
     };
     let tell = |driver: &mut Driver, news, legs: &str| {
         driver.input(Input::Kernel(KernelEvent::Route(news, route(legs))));
