@@ -1,7 +1,7 @@
 //! One connection: a task that reads, cuts and writes.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use crate::event::{ConnId, Event, canonical, peer};
+use crate::options;
+use crate::peers::Auth;
 use crate::sockets::{SEND_BUFFER, set_options};
 
 /// How long closing may take: what waits is sent, and the other end's close is waited for.
@@ -23,11 +25,20 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// What is read at once, at most.
 const READ_CHUNK: usize = 64 << 10;
 
+/// Frames of so many bytes are handed over in the buffer that they were read into; fewer are
+/// copied, lest most of a buffer waits empty with them.
+const HAND_OVER: usize = READ_CHUNK / 2;
+
+/// Messages that are written at once, at most.
+const WRITES: usize = 64;
+
 /// The task's end of a connection.
 pub(crate) struct Link {
     pub(crate) conn: ConnId,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) waiting: Arc<AtomicUsize>,
+    /// All whole frames of a read make one event.
+    pub(crate) batched: bool,
 }
 
 /// What the owner wants of a connection. The end of the channel means: close.
@@ -36,6 +47,11 @@ pub(crate) enum Command {
     /// An accepted connection is wanted.
     Adopt {
         ttl: u8,
+    },
+    /// The peer's key has changed.
+    Rekey {
+        old: Auth,
+        new: Auth,
     },
     /// Far more was given than there was room for.
     Overflow,
@@ -48,12 +64,22 @@ pub(crate) async fn dial(
     connect: impl Future<Output = Result<TcpStream, String>>,
 ) {
     let conn = link.conn;
-    let connected = tokio::select! {
-        connected = connect => connected,
-        // Nothing can be sent before the connection is there, so this is its close.
-        _ = link.commands.recv() => return,
+    let mut rekeys = Vec::new();
+    let mut connect = std::pin::pin!(connect);
+    let connected = loop {
+        tokio::select! {
+            connected = &mut connect => break connected,
+            // Nothing can be sent before the connection is there; the end is its close.
+            command = link.commands.recv() => match command {
+                Some(Command::Rekey { old, new }) => rekeys.push((old, new)),
+                Some(Command::Send(_) | Command::Adopt { .. } | Command::Overflow) | None => return,
+            },
+        }
     };
     let ends = connected.and_then(|stream| {
+        for (old, new) in &rekeys {
+            rekey(&stream, old, new).map_err(|error| error.to_string())?;
+        }
         let local = stream.local_addr().map_err(|error| error.to_string())?;
         let remote = stream.peer_addr().map_err(|error| error.to_string())?;
         Ok((stream, canonical(local), canonical(remote)))
@@ -118,7 +144,7 @@ struct Connection {
     input: Vec<u8>,
     /// So many bytes of it were handed over already.
     taken: usize,
-    /// Messages to be written; of the first, `written` bytes are.
+    /// Messages to be written, none empty; of the first, `written` bytes are.
     output: VecDeque<Vec<u8>>,
     written: usize,
     /// The owner has not heard of the present room.
@@ -135,32 +161,35 @@ enum Ended {
 impl Connection {
     async fn serve(&mut self, events: &mpsc::Sender<Event>) -> Ended {
         loop {
-            let frame = if self.deaf { None } else { self.whole_frame() };
+            let frame = if self.deaf { None } else { self.whole_frames() };
             if frame.is_none() {
                 self.input.drain(..self.taken.min(self.input.len()));
                 self.taken = 0;
                 self.input.reserve(READ_CHUNK);
             }
-            let first = self.output.front().map(|bytes| bytes.get(self.written..));
-            let writing = first.is_some();
-            let first = first.flatten().unwrap_or_default();
+            let mut slices = [IoSlice::new(&[]); WRITES];
+            let waiting = fill(&mut slices, &self.output, self.written);
             tokio::select! {
-                written = self.writer.write(first), if writing => match written {
-                    Ok(0) => return Ended::ByPeer(String::new()),
-                    Ok(n) => self.wrote(n),
-                    Err(error) => return Ended::ByPeer(error.to_string()),
+                written = self.writer.write_vectored(waiting), if !waiting.is_empty() => {
+                    match written {
+                        Ok(0) => return Ended::ByPeer(String::new()),
+                        Ok(n) => self.wrote(n),
+                        Err(error) => return Ended::ByPeer(error.to_string()),
+                    }
                 },
-                command = self.link.commands.recv() => match command {
-                    Some(Command::Send(bytes)) => self.output.push_back(bytes),
-                    Some(Command::Adopt { ttl }) => {
-                        if let Err(error) = self.adopt(ttl) {
-                            return Ended::ByPeer(error.to_string());
+                command = self.link.commands.recv() => {
+                    let mut next = command;
+                    loop {
+                        let Some(command) = next else { return Ended::ByUs };
+                        if let Err(ended) = self.command(command) {
+                            return ended;
                         }
+                        next = match self.link.commands.try_recv() {
+                            Ok(command) => Some(command),
+                            Err(mpsc::error::TryRecvError::Empty) => break,
+                            Err(mpsc::error::TryRecvError::Disconnected) => None,
+                        };
                     }
-                    Some(Command::Overflow) => {
-                        return Ended::ByPeer("it does not read what it is sent".to_owned());
-                    }
-                    None => return Ended::ByUs,
                 },
                 permit = events.reserve(), if frame.is_some() || self.room_due => {
                     let Ok(permit) = permit else { return Ended::ByUs };
@@ -180,13 +209,31 @@ impl Connection {
         }
     }
 
-    /// Notes that `n` bytes of the first message are written.
+    fn command(&mut self, command: Command) -> Result<(), Ended> {
+        let done = match command {
+            Command::Send(bytes) => {
+                // Nothing of it would ever be written.
+                if !bytes.is_empty() {
+                    self.output.push_back(bytes);
+                }
+                Ok(())
+            }
+            Command::Adopt { ttl } => self.adopt(ttl),
+            Command::Rekey { old, new } => rekey(self.reader.as_ref(), &old, &new),
+            Command::Overflow => Err(io::Error::other("it does not read what it is sent")),
+        };
+        done.map_err(|error| Ended::ByPeer(error.to_string()))
+    }
+
+    /// Notes that `n` bytes of what waits are written.
     fn wrote(&mut self, n: usize) {
         self.written += n;
         let before = self.link.waiting.fetch_sub(n, Ordering::Relaxed);
-        if self.output.front().is_some_and(|first| self.written >= first.len()) {
+        while let Some(first) = self.output.front()
+            && self.written >= first.len()
+        {
+            self.written -= first.len();
             self.output.pop_front();
-            self.written = 0;
         }
         // Told when the buffer falls below a half, and when it is empty: not for each write.
         let after = before.saturating_sub(n);
@@ -208,19 +255,32 @@ impl Connection {
         Event::Room { conn: self.link.conn }
     }
 
-    /// The first frame of the input, if it is there wholly.
-    fn whole_frame(&self) -> Option<Frame> {
+    /// The first frame of the input, or all, that are there wholly.
+    fn whole_frames(&self) -> Option<Frame> {
         let input = self.input.get(self.taken..).unwrap_or_default();
-        match frame_len(input, MAX_EXTENDED_LEN) {
-            Ok(Some(len)) if len <= input.len() => Some(Frame::Whole(len)),
-            Ok(_) => None,
-            Err(_) => Some(Frame::Wrong),
+        let mut whole = 0;
+        loop {
+            let rest = input.get(whole..).unwrap_or_default();
+            match frame_len(rest, MAX_EXTENDED_LEN) {
+                Ok(Some(len)) if len <= rest.len() => whole += len,
+                Err(_) if whole == 0 => return Some(Frame::Wrong),
+                Ok(_) | Err(_) => break,
+            }
+            if !self.link.batched {
+                break;
+            }
         }
+        if whole > 0 { Some(Frame::Whole(whole)) } else { None }
     }
 
-    /// Takes the first frame out of the input.
+    /// Takes frames out of the input.
     fn cut(&mut self, frame: Frame) -> Event {
+        let conn = self.link.conn;
         let len = match frame {
+            Frame::Whole(len) if self.taken == 0 && len >= HAND_OVER => {
+                let rest = self.input.split_off(len.min(self.input.len()));
+                return Event::Frame { conn, bytes: std::mem::replace(&mut self.input, rest) };
+            }
             Frame::Whole(len) => len,
             Frame::Wrong => {
                 self.deaf = true;
@@ -230,7 +290,7 @@ impl Connection {
         let rest = self.input.get(self.taken..).unwrap_or_default();
         let bytes = rest.get(..len).unwrap_or(rest).to_vec();
         self.taken += bytes.len();
-        Event::Frame { conn: self.link.conn, bytes }
+        Event::Frame { conn, bytes }
     }
 
     /// Sends what waits, then waits for the other end: a close with unread bytes would be a reset,
@@ -240,7 +300,7 @@ impl Connection {
         while let Some(command) = self.link.commands.recv().await {
             match command {
                 Command::Send(bytes) => self.output.push_back(bytes),
-                Command::Adopt { .. } | Command::Overflow => {}
+                Command::Adopt { .. } | Command::Rekey { .. } | Command::Overflow => {}
             }
         }
         for message in self.output.drain(..) {
@@ -255,7 +315,34 @@ impl Connection {
     }
 }
 
+/// Changes the key of a connection that lives: it goes on if the peer changes its own in time.
+fn rekey(stream: &TcpStream, old: &Auth, new: &Auth) -> io::Result<()> {
+    let ip = peer(stream.peer_addr()?);
+    let bits = if ip.is_ipv4() { 32 } else { 128 };
+    options::add_key(stream, ip, bits, new)?;
+    match (old, new) {
+        // A key of MD5 has taken the other's place; one of TCP-AO stays until the peer has moved.
+        (Auth::Md5(_), Auth::Md5(_)) | (Auth::Ao(_), Auth::Ao(_)) | (Auth::None, _) => Ok(()),
+        (Auth::Md5(_) | Auth::Ao(_), _) => options::remove_key(stream, ip, bits, old),
+    }
+}
+
+/// What waits, as far as it is written at once. Of the first message, `written` bytes are.
+fn fill<'s, 'o>(
+    slices: &'s mut [IoSlice<'o>],
+    output: &'o VecDeque<Vec<u8>>,
+    written: usize,
+) -> &'s [IoSlice<'o>] {
+    let (mut n, mut skip) = (0, written);
+    for (slice, message) in slices.iter_mut().zip(output) {
+        *slice = IoSlice::new(message.get(skip..).unwrap_or_default());
+        (n, skip) = (n + 1, 0);
+    }
+    slices.get(..n).unwrap_or_default()
+}
+
 enum Frame {
+    /// So many bytes: one frame or several.
     Whole(usize),
     /// The header's marker or length is wrong.
     Wrong,

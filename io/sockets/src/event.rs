@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use bgp_packet::{MAX_EXTENDED_LEN, frame_len};
+
 /// A connection, dialled or accepted. A number is never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub(crate) u64);
@@ -59,11 +61,12 @@ pub enum Event {
         /// Why, as the kernel says it.
         reason: String,
     },
-    /// One whole message, header included.
+    /// One whole message, header included; of [`crate::Sockets::batched`] one or more, one after
+    /// another.
     Frame {
         /// Where it came in.
         conn: ConnId,
-        /// Its bytes, 19 to 65535.
+        /// Its bytes, 19 to 65535; of several messages up to 128 KiB.
         bytes: Vec<u8>,
     },
     /// There is room on the connection, at first or again: see [`crate::Sockets::room`].
@@ -80,9 +83,27 @@ pub enum Event {
     },
 }
 
+/// The messages of an [`Event::Frame`], each with its header. A wrong header is the last.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let len = match frame_len(rest, MAX_EXTENDED_LEN) {
+            Ok(Some(len)) => len,
+            Ok(None) | Err(_) => rest.len(),
+        };
+        let (frame, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        rest = after;
+        if frame.is_empty() { None } else { Some(frame) }
+    })
+}
+
 /// An address as it is configured: an IPv4 address that came in by an IPv6 socket is one.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match (address.ip().to_canonical(), address) {
+        // The link of a link-local address is a part of it.
+        (IpAddr::V6(_), SocketAddr::V6(v6)) => SocketAddr::V6(v6),
+        (ip, address) => SocketAddr::new(ip, address.port()),
+    }
 }
 
 /// The address that peers are known by.

@@ -1,4 +1,5 @@
-//! BGP's TCP: listening, connecting, and cutting streams into frames.
+//! BGP's sockets: TCP cut into frames, BFD's UDP ([`BfdSockets`]), and the discovery of neighbors
+//! on links without addresses ([`Neighbors`]).
 //!
 //! [`Sockets`] is what the router's task holds: each call returns at once, and what comes of it
 //! arrives as an [`Event`] on one bounded channel. A connection is one task. It reads no further
@@ -8,10 +9,22 @@
 //! Frames are cut by their header's length alone; nothing is decoded. A header that is wrong is
 //! handed over as a frame of its own, and is the last: decoding it gives the NOTIFICATION.
 
+mod bfd_udp;
 mod connection;
 mod event;
 mod listen;
+mod message;
+mod neighbors;
+mod options;
+mod peers;
+mod secret;
+mod shared;
 mod sockets;
 
-pub use event::{ConnId, Event};
-pub use sockets::{Dial, MAX_PER_PEER, SEND_BUFFER, Sockets};
+pub use bfd_udp::{BfdSockets, Datagram};
+pub use event::{ConnId, Event, frames};
+pub use listen::Listen;
+pub use neighbors::{Found, Neighbors};
+pub use peers::{AoAlgorithm, AoKey, Auth, Peer, PeerError, Who};
+pub use secret::{Secret, SecretError};
+pub use sockets::{Dial, MAX_ACCEPTED, MAX_PER_PEER, SEND_BUFFER, Sockets};

@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use inet::LinkName;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::connection;
-use crate::event::{Event, canonical, peer};
-use crate::sockets::Shared;
+use crate::event::{Event, canonical};
+use crate::shared::Shared;
+use crate::sockets::MAX_TTL;
 
 /// How often a port that is taken is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -22,8 +23,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The shortest time between two lines of log about connections that were refused.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The kernel's queue of connections that were not accepted yet.
-const BACKLOG: i32 = 128;
+/// The kernel's queue of connections that were not accepted yet, unless said otherwise.
+const BACKLOG: u16 = 128;
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listen {
+    /// The address and port; an unspecified address is all of its family.
+    pub address: SocketAddr,
+    /// Only on this interface, or in this VRF.
+    pub interface: Option<LinkName>,
+    /// So many connections may wait to be accepted.
+    pub backlog: u16,
+}
+
+impl Listen {
+    /// On an address, whatever the interface.
+    pub fn on(address: SocketAddr) -> Listen {
+        Listen { address, interface: None, backlog: BACKLOG }
+    }
+}
 
 /// Both families' "any" address.
 pub(crate) fn any(port: u16) -> [SocketAddr; 2] {
@@ -31,10 +50,11 @@ pub(crate) fn any(port: u16) -> [SocketAddr; 2] {
 }
 
 /// Listens until it is aborted.
-pub(crate) async fn run(address: SocketAddr, events: mpsc::Sender<Event>, shared: Arc<Shared>) {
+pub(crate) async fn run(listen: Listen, events: mpsc::Sender<Event>, shared: Arc<Shared>) {
+    let address = listen.address;
     let mut failed_with = None;
     let listener = loop {
-        match bind(address) {
+        match bind(&listen, &shared) {
             Ok(listener) => break listener,
             // A kernel without the family hears nothing there, and nothing is missing.
             Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => return,
@@ -57,7 +77,11 @@ pub(crate) async fn run(address: SocketAddr, events: mpsc::Sender<Event>, shared
     let mut refused = Refused::default();
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => accept(stream, remote, &events, &shared, &mut refused),
+            Ok((stream, remote)) => {
+                if let Err(reason) = shared.accept(stream, canonical(remote), &events) {
+                    refused.note(remote, &reason);
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a BGP connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -68,7 +92,8 @@ pub(crate) async fn run(address: SocketAddr, events: mpsc::Sender<Event>, shared
 
 const EAFNOSUPPORT: i32 = 97;
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(listen: &Listen, shared: &Shared) -> io::Result<Arc<TcpListener>> {
+    let address = listen.address;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -76,25 +101,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections of the run before may still be in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn accept(
-    stream: TcpStream,
-    remote: SocketAddr,
-    events: &mpsc::Sender<Event>,
-    shared: &Shared,
-    refused: &mut Refused,
-) {
-    let from = peer(remote);
-    if let Err(reason) = shared.admit(from) {
-        return refused.note(remote, reason);
+    if let Some(interface) = listen.interface {
+        socket.bind_device(Some(interface.as_str().as_bytes()))?;
     }
-    let (conn, remote) = (shared.next_id(), canonical(remote));
-    shared
-        .spawn(conn, from, true, |link| connection::accepted(link, events.clone(), stream, remote));
+    // A neighbor with TTL security drops a SYN-ACK that has less (RFC 5082 §3).
+    match address {
+        SocketAddr::V4(_) => socket.set_ttl_v4(MAX_TTL)?,
+        SocketAddr::V6(_) => socket.set_unicast_hops_v6(MAX_TTL)?,
+    }
+    socket.bind(&address.into())?;
+    // Keys come before the first connection may.
+    shared.arm(socket, listen)
 }
 
 /// Refused connections, logged now and then and counted in between.

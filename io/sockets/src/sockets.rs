@@ -1,8 +1,8 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -12,19 +12,35 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{self, Command};
 use crate::event::{ConnId, Event, canonical};
-use crate::listen;
+use crate::listen::{self, Listen};
+use crate::options::{self, link_index};
+use crate::peers::{Peer, PeerError, scope};
+use crate::shared::{Connection, Shared, State};
 
 /// Bytes that may wait to be sent on one connection.
 pub const SEND_BUFFER: usize = 256 << 10;
 
-/// What may be given beyond the room that was told: KEEPALIVE and NOTIFICATION are sent anyway.
-const SEND_SLACK: usize = 128 << 10;
+/// What may wait beyond that before more is given: the last chunk that there was room for may be
+/// larger than the room, and KEEPALIVE and NOTIFICATION are sent anyway.
+const SEND_SLACK: usize = 256 << 10;
 
 /// Connections that one peer may have open with us at once. A collision takes two (RFC 4271 §6.8).
 pub const MAX_PER_PEER: usize = 4;
 
+/// Accepted connections with one peer that may be closing at once, beside those.
+pub(crate) const MAX_CLOSING: usize = 8;
+
+/// Accepted connections that may be open at once, of all peers together.
+pub const MAX_ACCEPTED: usize = 4096;
+
+/// What all segments leave with where the peer judges it (RFC 5082 §3).
+pub(crate) const MAX_TTL: u32 = 255;
+
 /// Events that may wait for the owner.
 const EVENTS: usize = 512;
+
+/// The same where an event has all frames of a read: they are up to 128 KiB each.
+const BATCHES: usize = 64;
 
 /// DSCP CS6, the class of routing protocols (RFC 4594 §3.2).
 const CS6: u32 = 0xC0;
@@ -47,134 +63,152 @@ pub struct Dial {
 pub struct Sockets {
     events: mpsc::Sender<Event>,
     shared: Arc<Shared>,
-    listeners: Vec<JoinHandle<()>>,
-}
-
-/// What the listeners' tasks share with the owner.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    next: AtomicU64,
-    known: Mutex<HashSet<IpAddr>>,
-    connections: Mutex<HashMap<ConnId, Connection>>,
-    /// Connections that still send what waits.
-    closing: Mutex<Vec<JoinHandle<()>>>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    commands: mpsc::UnboundedSender<Command>,
-    /// Bytes that were given and not sent yet.
-    waiting: Arc<AtomicUsize>,
-    remote: IpAddr,
-    incoming: bool,
-    task: JoinHandle<()>,
+    listeners: Vec<(Listen, JoinHandle<()>)>,
 }
 
 impl Sockets {
     /// No connections, no listeners; events come out of the channel.
     pub fn new() -> (Sockets, mpsc::Receiver<Event>) {
-        let (events, receiver) = mpsc::channel(EVENTS);
-        let shared = Arc::new(Shared {
-            next: AtomicU64::new(1),
-            known: Mutex::default(),
-            connections: Mutex::default(),
-            closing: Mutex::default(),
-        });
+        Sockets::with(EVENTS, false)
+    }
+
+    /// The same, but [`Event::Frame`] has all whole messages of a read, one after another, to be
+    /// cut by [`crate::frames`]: with many messages there are far fewer events.
+    pub fn batched() -> (Sockets, mpsc::Receiver<Event>) {
+        Sockets::with(BATCHES, true)
+    }
+
+    fn with(events: usize, batched: bool) -> (Sockets, mpsc::Receiver<Event>) {
+        let (events, receiver) = mpsc::channel(events);
+        let shared = Arc::new(Shared::new(batched));
         (Sockets { events, shared, listeners: Vec::new() }, receiver)
     }
 
     /// Listens on a port of all addresses of both families, in place of the port before.
     /// A port that is taken is tried again and again; see [`Event::ListenFailed`].
     pub fn listen(&mut self, port: u16) {
-        for old in self.listeners.drain(..) {
+        for (_, old) in self.listeners.drain(..) {
             old.abort();
         }
-        for address in listen::any(port) {
-            let (events, shared) = (self.events.clone(), Arc::clone(&self.shared));
-            self.listeners.push(tokio::spawn(listen::run(address, events, shared)));
+        self.listen_on(&listen::any(port).map(Listen::on));
+    }
+
+    /// Listens there and nowhere else. Listeners that stay are not touched.
+    /// What cannot be bound is tried again and again; see [`Event::ListenFailed`].
+    pub fn listen_on(&mut self, wanted: &[Listen]) {
+        self.listeners.retain(|(listen, task)| {
+            let stays = wanted.contains(listen);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for listen in wanted {
+            if !self.listeners.iter().any(|(there, _)| there == listen) {
+                let (events, shared) = (self.events.clone(), Arc::clone(&self.shared));
+                let task = tokio::spawn(listen::run(*listen, events, shared));
+                self.listeners.push((*listen, task));
+            }
         }
     }
 
-    /// Sets who may connect. Connections that are there stay.
+    /// Sets who may connect, without keys. Connections that are there stay; all may be dialled.
     pub fn set_known(&self, known: HashSet<IpAddr>) {
-        *self.shared.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        // Without keys there is nothing that could fail.
+        self.shared.set_peers(known.into_iter().map(Peer::plain).collect(), false);
+    }
+
+    /// Sets who may connect, and what connections with them have, dialled ones too. Connections
+    /// that are there stay; one whose key changed goes on with the new one, if its peer takes it
+    /// too before a timer ends it.
+    ///
+    /// Gives the peers whose key is not in force. None of them is let in: a wanted key that cannot
+    /// be had must not mean a connection without. For the same reason no one else is dialled.
+    pub fn set_peers(&self, peers: Vec<Peer>) -> Vec<PeerError> {
+        let wrong = self.shared.set_peers(peers, true);
+        for error in &wrong {
+            tracing::warn!(who = ?error.who, reason = error.reason, "TCP key not in force");
+        }
+        wrong
     }
 
     /// Begins to connect; answered by `Connected` or `ConnectFailed`.
     pub fn connect(&self, dial: Dial) -> ConnId {
         let conn = self.shared.next_id();
+        let remote = canonical(dial.remote);
+        // Held over the spawn: a key that changes meanwhile must find the entry.
+        let known = self.shared.known();
+        let peer = known.dialled(remote);
+        let with = peer.clone();
         let connect = async move {
-            match tokio::time::timeout(dial.timeout, self::dial(dial)).await {
+            let with = with.ok_or("it is no neighbor, so whether it has a TCP key is not known")?;
+            match tokio::time::timeout(dial.timeout, self::dial(dial, &with)).await {
                 Ok(connected) => connected.map_err(|error| error.to_string()),
                 Err(_) => Err("no answer in time".to_owned()),
             }
         };
-        self.shared.spawn(conn, dial.remote.ip(), false, |link| {
+        let peer = peer.unwrap_or_else(|| Peer::plain(remote.ip()));
+        self.shared.spawn(conn, remote, false, &peer, |link| {
             connection::dial(link, self.events.clone(), connect)
         });
+        drop(known);
         conn
     }
 
     /// Takes an accepted connection: nothing is read from it before. `ttl` is the TTL or hop limit
-    /// of what is sent on it, 1 to 255.
+    /// of what is sent on it, 1 to 255; with TTL security it is 255 whatever is said.
     pub fn adopt(&self, conn: ConnId, ttl: u8) {
         if let Some(connection) = self.shared.lock().get(&conn) {
-            let _ = connection.commands.send(Command::Adopt { ttl });
+            let ttl = if connection.min_ttl { u8::MAX } else { ttl };
+            connection.command(Command::Adopt { ttl });
         }
     }
 
     /// How many bytes may be given to a connection now; 0 when it is not there.
     pub fn room(&self, conn: ConnId) -> usize {
         let connections = self.shared.lock();
-        let waiting = connections.get(&conn).map(|c| c.waiting.load(Ordering::Relaxed));
-        waiting.map_or(0, |waiting| SEND_BUFFER.saturating_sub(waiting))
+        match connections.get(&conn) {
+            Some(Connection { state: State::Open(_), waiting, .. }) => {
+                SEND_BUFFER.saturating_sub(waiting.load(Ordering::Relaxed))
+            }
+            Some(_) | None => 0,
+        }
     }
 
     /// Gives whole messages to be sent. A connection that is not there swallows them; one that was
     /// given far more than its room is closed.
     pub fn send(&self, conn: ConnId, bytes: Vec<u8>) {
-        let mut connections = self.shared.lock();
-        let Some(connection) = connections.get_mut(&conn) else {
+        let connections = self.shared.lock();
+        let Some(connection) = connections.get(&conn) else {
             return;
         };
-        let waiting = connection.waiting.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-        let command = if waiting > SEND_BUFFER + SEND_SLACK {
+        // What waited before is judged: a chunk for which there was room may be of any length.
+        let before = connection.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        let command = if before > SEND_BUFFER + SEND_SLACK {
             Command::Overflow
         } else {
             Command::Send(bytes)
         };
-        // A task that has ended has told so by an event.
-        let _ = connection.commands.send(command);
+        connection.command(command);
     }
 
     /// Sends what waits, then closes; a dial is broken off. No event of it is worth anything now.
     pub fn close(&self, conn: ConnId) {
-        if let Some(connection) = self.shared.lock().remove(&conn) {
-            // Without its sender the task sends what waits and ends by itself.
-            drop(connection.commands);
-            let mut closing = self.shared.closing.lock().unwrap_or_else(PoisonError::into_inner);
-            closing.retain(|task| !task.is_finished());
-            closing.push(connection.task);
-        }
+        self.shared.close(conn);
     }
 
     /// Forgets a connection that has ended by itself.
     pub fn forget(&self, conn: ConnId) {
-        self.shared.lock().remove(&conn);
+        self.shared.forget(conn);
     }
 
     /// Closes all, and waits until what waits is sent, also on connections that were closed before;
     /// but at most so long.
     pub async fn shut_down(mut self, at_most: Duration) {
-        for listener in self.listeners.drain(..) {
+        for (_, listener) in self.listeners.drain(..) {
             listener.abort();
         }
-        for conn in self.shared.lock().keys().copied().collect::<Vec<_>>() {
-            self.close(conn);
-        }
-        let tasks = std::mem::take(
-            &mut *self.shared.closing.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let tasks = self.shared.close_all();
         let all = async {
             for task in tasks {
                 let _ = task.await;
@@ -186,64 +220,47 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for listener in &self.listeners {
+        for (_, listener) in &self.listeners {
             listener.abort();
         }
         for connection in self.shared.lock().values() {
-            connection.task.abort();
+            connection.abort();
         }
     }
 }
 
-impl Shared {
-    pub(crate) fn next_id(&self) -> ConnId {
-        ConnId(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ConnId, Connection>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a connection from there is let in: a known peer without too many of them.
-    pub(crate) fn admit(&self, remote: IpAddr) -> Result<(), &'static str> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&remote) {
-            return Err("no neighbor has this address");
-        }
-        let open = self.lock().values().filter(|c| c.incoming && c.remote == remote).count();
-        if open >= MAX_PER_PEER { Err("it has too many connections open") } else { Ok(()) }
-    }
-
-    /// Starts the task of a connection and keeps its handle.
-    pub(crate) fn spawn<F>(
-        &self,
-        conn: ConnId,
-        remote: IpAddr,
-        incoming: bool,
-        run: impl FnOnce(connection::Link) -> F,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let link = connection::Link { conn, commands: receiver, waiting: Arc::clone(&waiting) };
-        // Held over the spawn: the task's first event must find the entry.
-        let mut connections = self.lock();
-        let task = tokio::spawn(run(link));
-        let remote = remote.to_canonical();
-        connections.insert(conn, Connection { commands, waiting, remote, incoming, task });
+/// An address, on a link where it is link-local.
+pub(crate) fn on_link(address: IpAddr, port: u16, link: u32) -> SocketAddr {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, link).into(),
+        address => SocketAddr::new(address, port),
     }
 }
 
-async fn dial(dial: Dial) -> io::Result<TcpStream> {
+async fn dial(dial: Dial, peer: &Peer) -> io::Result<TcpStream> {
     let remote = canonical(dial.remote);
+    let link = match (scope(remote), peer.interface) {
+        (0, Some(interface)) => link_index(interface)
+            .ok_or_else(|| io::Error::other(format!("there is no interface {interface}")))?,
+        (link, _) => link,
+    };
+    let remote = on_link(remote.ip(), remote.port(), link);
     let socket = match remote {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    set_options(SockRef::from(&socket), remote.ip(), dial.ttl)?;
+    let ttl = if peer.min_ttl.is_some() { u8::MAX } else { dial.ttl };
+    set_options(SockRef::from(&socket), remote.ip(), ttl)?;
+    if let Some(ttl) = peer.min_ttl {
+        options::set_min_ttl(&socket, remote.ip(), ttl)?;
+    }
+    let bits = if remote.is_ipv4() { 32 } else { 128 };
+    options::add_key(&socket, remote.ip(), bits, &peer.auth)?;
+    if let Some(interface) = peer.interface {
+        socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    }
     if let Some(local) = dial.local {
-        socket.bind(SocketAddr::new(local, 0))?;
+        socket.bind(on_link(local, 0, link))?;
     }
     socket.connect(remote).await
 }
@@ -252,13 +269,16 @@ async fn dial(dial: Dial) -> io::Result<TcpStream> {
 pub(crate) fn set_options(socket: SockRef<'_>, remote: IpAddr, ttl: u8) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     match remote {
-        IpAddr::V4(_) => {
-            socket.set_ttl_v4(ttl.into())?;
-            socket.set_tos_v4(CS6)
-        }
-        IpAddr::V6(_) => {
-            socket.set_unicast_hops_v6(ttl.into())?;
-            socket.set_tclass_v6(CS6)
-        }
+        IpAddr::V4(_) => socket.set_ttl_v4(ttl.into())?,
+        IpAddr::V6(_) => socket.set_unicast_hops_v6(ttl.into())?,
+    }
+    set_class(&socket, remote)
+}
+
+/// Marks what a socket sends as a routing protocol's.
+pub(crate) fn set_class(socket: &SockRef<'_>, remote: IpAddr) -> io::Result<()> {
+    match remote {
+        IpAddr::V4(_) => socket.set_tos_v4(CS6),
+        IpAddr::V6(_) => socket.set_tclass_v6(CS6),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use sockets::{ConnId, Dial, Event, MAX_PER_PEER, SEND_BUFFER, Sockets};
+use sockets::{ConnId, Dial, Event, MAX_PER_PEER, SEND_BUFFER, Sockets, frames};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Receiver;
@@ -28,7 +28,11 @@ fn message(kind: u8, body: usize) -> Vec<u8> {
 
 /// Sockets that listen on a free port and know the loopback.
 async fn listening() -> (Sockets, Receiver<Event>, SocketAddr) {
-    let (mut sockets, mut events) = Sockets::new();
+    listen(Sockets::new()).await
+}
+
+async fn listen(made: (Sockets, Receiver<Event>)) -> (Sockets, Receiver<Event>, SocketAddr) {
+    let (mut sockets, mut events) = made;
     sockets.set_known(HashSet::from([LOCALHOST]));
     sockets.listen(0);
     let port = loop {
@@ -111,6 +115,51 @@ async fn frames_are_cut_wherever_the_stream_is_torn() {
 }
 
 #[tokio::test]
+async fn in_batches_no_frame_is_lost_and_few_events_come() {
+    let (server, mut events, address) = listen(Sockets::batched()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    accepted(&server, &mut events).await;
+    let sent: Vec<Vec<u8>> = (0..5000).map(|n| message(2, 4 + n % 300)).collect();
+    let bytes = [sent.concat(), b"no header at all, and more of it".to_vec()].concat();
+    let writing = tokio::spawn(async move {
+        // Torn where it falls.
+        for part in bytes.chunks(9973) {
+            stream.write_all(part).await.unwrap();
+        }
+        stream
+    });
+    let (mut got, mut batches) = (Vec::new(), 0);
+    while got.len() < sent.len() + 1 {
+        let Event::Frame { bytes, .. } = next(&mut events).await else { panic!("no frame") };
+        assert!(bytes.len() <= 128 << 10);
+        got.extend(frames(&bytes).map(<[u8]>::to_vec));
+        batches += 1;
+    }
+    assert_eq!(got.pop().map(|wrong| wrong.len()), Some(19));
+    assert_eq!(got, sent);
+    assert!(batches < sent.len() / 10, "{batches} events");
+    drop(writing.await.unwrap());
+}
+
+#[tokio::test]
+async fn many_small_messages_go_out_in_order() {
+    let (server, mut events, address) = listening().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let conn = accepted(&server, &mut events).await;
+    let sent: Vec<Vec<u8>> = (0..1000).map(|n| message(2, n % 200)).collect();
+    for message in &sent {
+        server.send(conn, message.clone());
+        server.send(conn, Vec::new());
+    }
+    let mut got = vec![0; sent.concat().len()];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, sent.concat());
+    while server.room(conn) != SEND_BUFFER {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_header_is_the_last_frame() {
     let (server, mut events, address) = listening().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -171,6 +220,49 @@ async fn a_slow_reader_is_told_of_and_then_closed() {
     }
     assert_eq!(closed.as_deref(), Some("it does not read what it is sent"));
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_chunk_larger_than_the_room_is_sent() {
+    let (server, mut events, address) = listening().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let conn = accepted(&server, &mut events).await;
+    // Nothing is sent in between: the task has had no turn.
+    let chunk = message(2, 4000).repeat(62);
+    assert!(chunk.len() < SEND_BUFFER);
+    let given = [chunk, message(2, 4000).repeat(40), keepalive()];
+    for bytes in &given {
+        server.send(conn, bytes.clone());
+    }
+    let mut got = vec![0; given.concat().len()];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, given.concat());
+}
+
+#[tokio::test]
+async fn who_does_not_close_is_let_in_no_more() {
+    let (server, mut events, address) = listening().await;
+    let mut open = Vec::new();
+    // Those that are closed wait for the other end for two seconds.
+    let refused = loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::select! {
+            conn = accepted(&server, &mut events) => server.close(conn),
+            dropped = is_dropped(&mut stream) => break dropped,
+        }
+        open.push(stream);
+        assert!(open.len() < 100, "all were let in");
+    };
+    assert!(refused);
+    drop(open);
+    // It is let in again when they have ended.
+    loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::select! {
+            _ = accepted(&server, &mut events) => break,
+            _ = is_dropped(&mut stream) => {}
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,47 @@
+use super::*;
+
+#[test]
+fn structs_are_laid_out_as_the_kernel_has_them() {
+    let peer: IpAddr = "192.0.2.1".parse().unwrap();
+    let secret = Secret::new(b"key").unwrap();
+    let md5 = md5_value(peer, 24, Some(&secret));
+    assert_eq!(md5.len(), MD5_LEN);
+    assert_eq!(&md5[..8], &[2, 0, 0, 0, 192, 0, 2, 1]);
+    assert_eq!(&md5[128..130], &[1, 24]);
+    assert_eq!(&md5[130..132], &3_u16.to_ne_bytes());
+    assert_eq!(&md5[136..140], b"key\0");
+    let key = AoKey { send_id: 5, receive_id: 6, algorithm: AoAlgorithm::AesCmac, secret };
+    let peer: IpAddr = "2001:db8::1".parse().unwrap();
+    let ao = ao_add(peer, 128, &key);
+    assert_eq!(ao.len(), AO_ADD_LEN);
+    assert_eq!(&ao[8..12], &[0x20, 0x01, 0x0d, 0xb8]);
+    assert_eq!(&ao[128..141], b"cmac(aes128)\0");
+    assert_eq!(&ao[202..212], &[128, 5, 6, 12, 0, 3, b'k', b'e', b'y', 0]);
+    let gone = ao_delete(peer, 128, &key);
+    assert_eq!((gone.len(), &gone[138..141]), (AO_DEL_LEN, &[128, 5, 6][..]));
+}
+
+#[test]
+fn a_kernel_without_it_says_so_and_one_with_it_takes_it() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let secret = Secret::new(b"key").unwrap();
+    let key = AoKey { send_id: 1, receive_id: 1, algorithm: AoAlgorithm::HmacSha1, secret };
+    let peer = "192.0.2.1".parse().unwrap();
+    if let Err(error) = add_key(&socket, peer, 32, &Auth::Ao(key)) {
+        let text = error.to_string();
+        assert_eq!(text, "this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO)");
+    }
+}
+
+#[test]
+fn a_link_has_an_index_and_a_name() {
+    let lo = "lo".parse().unwrap();
+    assert_eq!(link_name(link_index(lo).unwrap()), Some(lo));
+    assert_eq!(link_index("none-such".parse().unwrap()), None);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    assert_eq!(format!("{:?}", Auth::Md5(Secret::new(b"hush").unwrap())), "Md5(Secret(…))");
+    assert!(Secret::new(b"").is_err() && Secret::new(&[1; 81]).is_err());
+}

@@ -1,0 +1,183 @@
+//! Who may connect, and what their connections must have.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use inet::{LinkName, Prefix};
+
+use crate::options::{link_index, link_name};
+use crate::secret::Secret;
+
+/// Which neighbors are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The one with this address; a link-local one is told apart by [`Peer::interface`].
+    Address(IpAddr),
+    /// All within a prefix: dynamic neighbors. The longest prefix wins, an address over all.
+    Within(Prefix),
+    /// The one on this interface, by its link-local address: unnumbered.
+    On(LinkName),
+}
+
+/// A neighbor, or a kind of them: what accepted and dialled connections with it must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who it is.
+    pub who: Who,
+    /// Dialled connections go over this interface or VRF alone; a link-local peer needs it.
+    pub interface: Option<LinkName>,
+    /// How segments are signed.
+    pub auth: Auth,
+    /// Segments must arrive with at least this TTL, and leave with 255 (RFC 5082). For a neighbor
+    /// on the link it is 255, for one `n` hops away 256 − n.
+    pub min_ttl: Option<u8>,
+}
+
+/// How TCP segments are signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// With MD5 (RFC 2385).
+    Md5(Secret),
+    /// With TCP-AO (RFC 5925).
+    Ao(AoKey),
+}
+
+/// A key of TCP-AO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AoKey {
+    /// The id that we send.
+    pub send_id: u8,
+    /// The id that the peer sends.
+    pub receive_id: u8,
+    /// The algorithm of the code.
+    pub algorithm: AoAlgorithm,
+    /// The master key.
+    pub secret: Secret,
+}
+
+/// The algorithms of RFC 5926 and the one that routers have beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AoAlgorithm {
+    /// HMAC-SHA-1-96.
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    AesCmac,
+    /// HMAC-SHA-256-128.
+    HmacSha256,
+}
+
+/// A neighbor whose key is not in force: it is refused until it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the TCP key of {who:?} is not in force: {reason}")]
+pub struct PeerError {
+    /// Who.
+    pub who: Who,
+    /// Why.
+    pub reason: String,
+}
+
+impl Peer {
+    /// A neighbor without keys.
+    pub fn plain(address: IpAddr) -> Peer {
+        Peer { who: Who::Address(address), interface: None, auth: Auth::None, min_ttl: None }
+    }
+
+    /// Where the kernel keeps its key: an address and the bits of it that count.
+    pub(crate) fn key_place(&self) -> (IpAddr, u8) {
+        match self.who {
+            Who::Address(address) => (address, if address.is_ipv4() { 32 } else { 128 }),
+            Who::Within(prefix) => (prefix.address(), prefix.len()),
+            // The kernel tells the links of link-local peers not apart.
+            Who::On(_) => (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10),
+        }
+    }
+}
+
+/// All neighbors, to be found by address.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    addresses: HashMap<IpAddr, Vec<Peer>>,
+    within: Vec<(Prefix, Peer)>,
+    on: HashMap<LinkName, Peer>,
+}
+
+/// Keys by the place where the kernel has them.
+pub(crate) type Keys = BTreeMap<(IpAddr, u8), Auth>;
+
+impl Peers {
+    pub(crate) fn new(peers: Vec<Peer>) -> Peers {
+        let mut all = Peers::default();
+        for peer in peers {
+            match peer.who {
+                Who::Address(address) => all.addresses.entry(address).or_default().push(peer),
+                Who::Within(prefix) => all.within.push((prefix, peer)),
+                Who::On(link) => {
+                    all.on.insert(link, peer);
+                }
+            }
+        }
+        all.within.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        all
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Peer> {
+        let within = self.within.iter().map(|(_, peer)| peer);
+        self.addresses.values().flatten().chain(within).chain(self.on.values())
+    }
+
+    /// The neighbor with an address; the scope tells on which link a link-local one is.
+    pub(crate) fn find(&self, address: SocketAddr) -> Option<&Peer> {
+        let (ip, link) = (address.ip(), scope(address));
+        let local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let exact = self.addresses.get(&ip).and_then(|peers| {
+            peers.iter().find(|peer| match peer.interface {
+                // Without a link it is a dial, whose link comes from here.
+                Some(name) if local && link != 0 => link_index(name) == Some(link),
+                Some(_) | None => true,
+            })
+        });
+        let on = || if local { self.on.get(&link_name(link)?) } else { None };
+        let within = || {
+            let found = self.within.iter().find(|(prefix, _)| prefix.contains(&ip));
+            found.map(|(_, peer)| peer)
+        };
+        exact.or_else(on).or_else(within)
+    }
+
+    /// The keys that listening sockets need; and those that cannot be, since two neighbors that
+    /// the kernel tells not apart have different ones.
+    pub(crate) fn keys(&self) -> (Keys, Vec<PeerError>) {
+        let mut keys = Keys::new();
+        let mut wrong = Vec::new();
+        for peer in self.all() {
+            if peer.auth == Auth::None {
+                continue;
+            }
+            match keys.get(&peer.key_place()) {
+                Some(other) if *other != peer.auth => wrong.push(PeerError {
+                    who: peer.who,
+                    reason: "another link-local neighbor has another key, and the kernel tells \
+                             their links not apart"
+                        .to_owned(),
+                }),
+                Some(_) => {}
+                None => {
+                    keys.insert(peer.key_place(), peer.auth.clone());
+                }
+            }
+        }
+        (keys, wrong)
+    }
+}
+
+/// The link of a link-local address; 0 for others.
+pub(crate) fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(v6) => v6.scope_id(),
+    }
+}

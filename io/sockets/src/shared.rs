@@ -1,0 +1,341 @@
+//! What the listeners' tasks share with the owner: who may connect, and all connections.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use socket2::Socket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::connection::{self, Command};
+use crate::event::{ConnId, Event, canonical};
+use crate::listen::Listen;
+use crate::options;
+use crate::peers::{Auth, Keys, Peer, PeerError, Peers, scope};
+use crate::sockets::{MAX_ACCEPTED, MAX_CLOSING, MAX_PER_PEER, on_link};
+
+/// What the listeners' tasks share with the owner.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    next: AtomicU64,
+    peers: Mutex<Known>,
+    connections: Mutex<HashMap<ConnId, Connection>>,
+    batched: bool,
+}
+
+/// The neighbors, and the listeners that have their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    peers: Peers,
+    /// Only they may be dialled.
+    only: bool,
+    /// Keys that are not in force somewhere, and why.
+    blocked: HashMap<(IpAddr, u8), String>,
+    listeners: Vec<Armed>,
+}
+
+/// A listener, and the keys that it has.
+#[derive(Debug)]
+struct Armed {
+    /// The listener's task holds it: it is closed when the task ends.
+    socket: Weak<TcpListener>,
+    ipv4: bool,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) state: State,
+    /// Bytes that were given and not sent yet.
+    pub(crate) waiting: Arc<AtomicUsize>,
+    /// Without its port.
+    remote: SocketAddr,
+    auth: Auth,
+    pub(crate) min_ttl: bool,
+    incoming: bool,
+    task: JoinHandle<()>,
+}
+
+/// How far a connection has come to its end.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Commands are taken.
+    Open(mpsc::UnboundedSender<Command>),
+    /// Its owner has forgotten it: its task sends what waits, then it is gone.
+    Closing,
+    /// Its task has ended; its owner has still to hear of it.
+    Ended,
+}
+
+impl Known {
+    /// What a dial must have; nothing where it must not be.
+    pub(crate) fn dialled(&self, remote: SocketAddr) -> Option<Peer> {
+        let plain = || if self.only { None } else { Some(Peer::plain(remote.ip())) };
+        self.peers.find(remote).cloned().or_else(plain)
+    }
+}
+
+impl Connection {
+    /// Gives a command to the task. One that has ended has told so by an event.
+    pub(crate) fn command(&self, command: Command) {
+        match &self.state {
+            State::Open(commands) => {
+                let _ = commands.send(command);
+            }
+            State::Closing | State::Ended => {}
+        }
+    }
+
+    /// Ends it at once, unless it is closing anyway.
+    pub(crate) fn abort(&self) {
+        match self.state {
+            State::Open(_) => self.task.abort(),
+            State::Closing | State::Ended => {}
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(batched: bool) -> Shared {
+        Shared {
+            next: AtomicU64::new(1),
+            peers: Mutex::default(),
+            connections: Mutex::default(),
+            batched,
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> ConnId {
+        ConnId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<ConnId, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a connection in: of a known peer without too many of them, and never without the key
+    /// that is wanted.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), String> {
+        // Held until the entry is there: a key that changes meanwhile must find it.
+        let known = self.known();
+        let peer = self.admit(&known, remote)?;
+        if let Some(ttl) = peer.min_ttl {
+            options::set_min_ttl(&stream, remote.ip(), ttl).map_err(|error| error.to_string())?;
+        }
+        // It may have come before the listener had the key.
+        let bits = if remote.is_ipv4() { 32 } else { 128 };
+        options::add_key(&stream, remote.ip(), bits, &peer.auth)
+            .map_err(|error| error.to_string())?;
+        let run = |link| connection::accepted(link, events.clone(), stream, remote);
+        self.spawn(self.next_id(), remote, true, peer, run);
+        Ok(())
+    }
+
+    fn admit<'k>(&self, known: &'k Known, remote: SocketAddr) -> Result<&'k Peer, &'static str> {
+        let peer = known.peers.find(remote).ok_or("no neighbor has this address")?;
+        if peer.auth != Auth::None && known.blocked.contains_key(&peer.key_place()) {
+            return Err("its TCP key is not in force");
+        }
+        let (mut all, mut open, mut closing) = (0, 0, 0);
+        let remote = without_port(remote);
+        for connection in self.lock().values().filter(|connection| connection.incoming) {
+            all += 1;
+            if connection.remote == remote {
+                match connection.state {
+                    State::Open(_) | State::Ended => open += 1,
+                    State::Closing => closing += 1,
+                }
+            }
+        }
+        if open >= MAX_PER_PEER {
+            return Err("it has too many connections open");
+        }
+        if closing >= MAX_CLOSING {
+            return Err("it has too many connections that it does not close");
+        }
+        if all >= MAX_ACCEPTED { Err("too many connections are open") } else { Ok(peer) }
+    }
+
+    /// Lets a connection send what waits and end; it is counted until then.
+    pub(crate) fn close(&self, conn: ConnId) {
+        let mut connections = self.lock();
+        let Some(connection) = connections.get_mut(&conn) else { return };
+        match connection.state {
+            // Without its sender the task sends what waits and ends by itself.
+            State::Open(_) => connection.state = State::Closing,
+            State::Closing => {}
+            State::Ended => {
+                connections.remove(&conn);
+            }
+        }
+    }
+
+    /// Closes all; gives the tasks that send what waits.
+    pub(crate) fn close_all(&self) -> Vec<JoinHandle<()>> {
+        let all = std::mem::take(&mut *self.lock());
+        all.into_values().map(|connection| connection.task).collect()
+    }
+
+    /// Forgets a connection that has ended by itself.
+    pub(crate) fn forget(&self, conn: ConnId) {
+        let mut connections = self.lock();
+        match connections.get(&conn).map(|connection| &connection.state) {
+            Some(State::Open(_) | State::Ended) => {
+                connections.remove(&conn);
+            }
+            Some(State::Closing) | None => {}
+        }
+    }
+
+    /// The task of a connection is at its end.
+    fn ended(&self, conn: ConnId) {
+        let mut connections = self.lock();
+        let Some(connection) = connections.get_mut(&conn) else { return };
+        match connection.state {
+            State::Open(_) => connection.state = State::Ended,
+            State::Closing => {
+                connections.remove(&conn);
+            }
+            State::Ended => {}
+        }
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets who may connect, and whether nobody else may be dialled.
+    pub(crate) fn set_peers(&self, peers: Vec<Peer>, only: bool) -> Vec<PeerError> {
+        let peers = Peers::new(peers);
+        let mut known = self.known();
+        let known = &mut *known;
+        let (keys, conflicts) = peers.keys();
+        known.peers = peers;
+        known.only = only;
+        known.blocked.clear();
+        known.listeners.retain(|listener| listener.socket.strong_count() > 0);
+        for listener in &mut known.listeners {
+            if let Some(socket) = listener.socket.upgrade() {
+                let failed = arm(&*socket, listener.ipv4, &mut listener.keys, &keys);
+                known.blocked.extend(failed);
+            }
+        }
+        for error in &conflicts {
+            let peer = Peer { who: error.who, ..Peer::plain(IpAddr::from([0, 0, 0, 0])) };
+            known.blocked.insert(peer.key_place(), error.reason.clone());
+        }
+        let signed = known.peers.all().filter(|peer| peer.auth != Auth::None);
+        let wrong = signed.filter_map(|peer| {
+            let reason = known.blocked.get(&peer.key_place())?.clone();
+            Some(PeerError { who: peer.who, reason })
+        });
+        let wrong = wrong.collect();
+        let mut connections = self.lock();
+        for connection in connections.values_mut() {
+            let Some(peer) = known.peers.find(connection.remote) else { continue };
+            if peer.auth != connection.auth {
+                let new = peer.auth.clone();
+                let old = std::mem::replace(&mut connection.auth, new.clone());
+                connection.command(Command::Rekey { old, new });
+            }
+        }
+        wrong
+    }
+
+    /// Gives a bound socket the keys of the peers, and begins to listen.
+    pub(crate) fn arm(&self, socket: Socket, listen: &Listen) -> io::Result<Arc<TcpListener>> {
+        let mut known = self.known();
+        let (wanted, _) = known.peers.keys();
+        let (ipv4, mut keys) = (listen.address.is_ipv4(), Keys::new());
+        let failed = arm(&socket, ipv4, &mut keys, &wanted);
+        for ((address, bits), reason) in &failed {
+            tracing::warn!(%address, bits, reason, "TCP key not in force");
+        }
+        socket.listen(listen.backlog.into())?;
+        let socket = Arc::new(TcpListener::from_std(socket.into())?);
+        known.blocked.extend(failed);
+        known.listeners.retain(|listener| listener.socket.strong_count() > 0);
+        known.listeners.push(Armed { socket: Arc::downgrade(&socket), ipv4, keys });
+        Ok(socket)
+    }
+
+    /// Starts the task of a connection and keeps its handle.
+    pub(crate) fn spawn<F>(
+        self: &Arc<Self>,
+        conn: ConnId,
+        remote: SocketAddr,
+        incoming: bool,
+        peer: &Peer,
+        run: impl FnOnce(connection::Link) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (batched, waits) = (self.batched, Arc::clone(&waiting));
+        let link = connection::Link { conn, commands: receiver, waiting: waits, batched };
+        let (run, shared) = (run(link), Arc::clone(self));
+        // Held over the spawn: the task's first event must find the entry.
+        let mut connections = self.lock();
+        let task = tokio::spawn(async move {
+            run.await;
+            shared.ended(conn);
+        });
+        let (remote, auth) = (without_port(remote), peer.auth.clone());
+        let (min_ttl, state) = (peer.min_ttl.is_some(), State::Open(commands));
+        let connection = Connection { state, waiting, remote, auth, min_ttl, incoming, task };
+        connections.insert(conn, connection);
+    }
+}
+
+/// Brings a listener's keys from those that it has to those that are wanted; gives those that are
+/// not in force.
+fn arm(
+    socket: &impl std::os::fd::AsFd,
+    ipv4: bool,
+    has: &mut Keys,
+    wanted: &Keys,
+) -> Vec<((IpAddr, u8), String)> {
+    let mut failed = Vec::new();
+    let gone: Vec<_> = has.iter().filter(|(place, auth)| wanted.get(place) != Some(auth)).collect();
+    for ((address, bits), auth) in gone {
+        // A key of MD5 is overwritten: between two there is no moment without one.
+        let overwritten =
+            matches!((auth, wanted.get(&(*address, *bits))), (Auth::Md5(_), Some(Auth::Md5(_))));
+        if !overwritten && let Err(error) = options::remove_key(socket, *address, *bits, auth) {
+            failed.push(((*address, *bits), error.to_string()));
+        }
+    }
+    let mut have = Keys::new();
+    for (place, auth) in wanted.iter().filter(|((address, _), _)| address.is_ipv4() == ipv4) {
+        let set = match has.get(place) == Some(auth) {
+            true => Ok(()),
+            false => options::add_key(socket, place.0, place.1, auth),
+        };
+        match set {
+            Ok(()) => {
+                have.insert(*place, auth.clone());
+            }
+            Err(error) => failed.push((*place, error.to_string())),
+        }
+    }
+    *has = have;
+    failed
+}
+
+/// The address without its port and flow, its link kept.
+fn without_port(address: SocketAddr) -> SocketAddr {
+    on_link(canonical(address).ip(), 0, scope(address))
+}
+
+#[cfg(test)]
+mod tests;

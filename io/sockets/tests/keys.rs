@@ -1,0 +1,215 @@
+//! Keys, minimum TTL, interfaces and addresses to listen on, over the loopback.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sockets::{AoAlgorithm, AoKey, Auth, ConnId, Dial, Event, Listen, Peer, Secret, Sockets, Who};
+use tokio::sync::mpsc::Receiver;
+
+fn md5(key: &str) -> Auth {
+    Auth::Md5(Secret::new(key.as_bytes()).unwrap())
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn signed(who: &str, key: &str) -> Peer {
+    Peer { auth: md5(key), ..Peer::plain(ip(who)) }
+}
+
+fn keepalive() -> Vec<u8> {
+    let mut bytes = vec![0xFF; 16];
+    bytes.extend([0, 19, 4]);
+    bytes
+}
+
+async fn next(events: &mut Receiver<Event>) -> Event {
+    loop {
+        match events.recv().await.unwrap() {
+            Event::Room { .. } => {}
+            event => return event,
+        }
+    }
+}
+
+/// A server that listens on one address.
+async fn server(address: &str, peers: Vec<Peer>) -> (Sockets, Receiver<Event>, SocketAddr) {
+    let (mut sockets, mut events) = Sockets::new();
+    assert_eq!(sockets.set_peers(peers), []);
+    sockets.listen_on(&[Listen::on(SocketAddr::new(ip(address), 0))]);
+    match next(&mut events).await {
+        Event::Listening { address } => (sockets, events, address),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn dial(remote: SocketAddr, timeout: u64) -> Dial {
+    Dial { remote, local: None, ttl: 64, timeout: Duration::from_millis(timeout) }
+}
+
+/// Dials with what is said of the server; the end of it and its reason, if it failed.
+async fn try_dial(
+    client: &Sockets,
+    events: &mut Receiver<Event>,
+    to: Dial,
+) -> Result<ConnId, String> {
+    let wanted = client.connect(to);
+    loop {
+        match next(events).await {
+            Event::Connected { conn, .. } if conn == wanted => return Ok(conn),
+            Event::ConnectFailed { conn, reason } if conn == wanted => return Err(reason),
+            Event::Connected { .. } | Event::ConnectFailed { .. } | Event::Closed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn accepted(server: &Sockets, events: &mut Receiver<Event>) -> ConnId {
+    match next(events).await {
+        Event::Accepted { conn, .. } => {
+            server.adopt(conn, 64);
+            conn
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_the_same_key_connects() {
+    for (address, prefix) in [("127.0.0.1", "127.0.0.0/8"), ("::1", "::/64")] {
+        let within =
+            Peer { who: Who::Within(prefix.parse().unwrap()), ..signed(address, "the key of all") };
+        for peer in [signed(address, "the key of all"), within] {
+            let (server, mut events, listening) = server(address, vec![peer]).await;
+            let (client, mut client_events) = Sockets::new();
+            client.set_peers(vec![signed(address, "the key of all")]);
+            try_dial(&client, &mut client_events, dial(listening, 5000)).await.unwrap();
+            accepted(&server, &mut events).await;
+            for wrong in [signed(address, "another"), Peer::plain(ip(address))] {
+                client.set_peers(vec![wrong]);
+                let failed = try_dial(&client, &mut client_events, dial(listening, 300)).await;
+                assert_eq!(failed, Err("no answer in time".to_owned()), "{address}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_word_of_its_key_nobody_is_dialled() {
+    let (_server, _events, listening) =
+        server("127.0.0.1", vec![Peer::plain(ip("127.0.0.1"))]).await;
+    let (client, mut events) = Sockets::new();
+    try_dial(&client, &mut events, dial(listening, 5000)).await.unwrap();
+    client.set_peers(vec![signed("127.0.0.2", "another's")]);
+    let failed = try_dial(&client, &mut events, dial(listening, 5000)).await.unwrap_err();
+    assert!(failed.contains("no neighbor"), "{failed}");
+    client.set_known(HashSet::new());
+    try_dial(&client, &mut events, dial(listening, 5000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_changes_under_a_connection() {
+    let (server, mut events, listening) =
+        server("127.0.0.1", vec![signed("127.0.0.1", "old")]).await;
+    let (client, mut client_events) = Sockets::new();
+    client.set_peers(vec![signed("127.0.0.1", "old")]);
+    let out = try_dial(&client, &mut client_events, dial(listening, 5000)).await.unwrap();
+    let into = accepted(&server, &mut events).await;
+    for auth in [md5("new"), Auth::None, md5("newest")] {
+        let peer = Peer { auth, ..Peer::plain(ip("127.0.0.1")) };
+        assert_eq!(server.set_peers(vec![peer.clone()]), []);
+        // What is sent in between is lost, and sent again.
+        server.send(into, keepalive());
+        client.set_peers(vec![peer]);
+        client.send(out, keepalive());
+        let frame = next(&mut events).await;
+        assert!(matches!(frame, Event::Frame { conn, .. } if conn == into), "{frame:?}");
+        let frame = next(&mut client_events).await;
+        assert!(matches!(frame, Event::Frame { conn, .. } if conn == out), "{frame:?}");
+    }
+    // New connections have the new key.
+    try_dial(&client, &mut client_events, dial(listening, 5000)).await.unwrap();
+    client.set_peers(vec![signed("127.0.0.1", "old")]);
+    assert!(try_dial(&client, &mut client_events, dial(listening, 300)).await.is_err());
+}
+
+#[tokio::test]
+async fn ao_works_or_is_refused_in_a_sentence() {
+    let secret = Secret::new(b"key").unwrap();
+    let key = AoKey { send_id: 1, receive_id: 1, algorithm: AoAlgorithm::HmacSha1, secret };
+    let peer = Peer { auth: Auth::Ao(key), ..Peer::plain(ip("127.0.0.1")) };
+    let (server, mut events, listening) = server("127.0.0.1", vec![]).await;
+    let wrong = server.set_peers(vec![peer.clone()]);
+    let (client, mut client_events) = Sockets::new();
+    client.set_peers(vec![peer]);
+    let dialled = try_dial(&client, &mut client_events, dial(listening, 5000)).await;
+    if wrong.is_empty() {
+        dialled.unwrap();
+        accepted(&server, &mut events).await;
+        return;
+    }
+    let sentence = "this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO)";
+    assert_eq!(wrong[0].reason, sentence);
+    assert_eq!(dialled, Err(sentence.to_owned()));
+    // A wanted key that cannot be had does not mean a connection without.
+    let plain = tokio::net::TcpStream::connect(listening).await.unwrap();
+    let mut byte = [0; 1];
+    plain.readable().await.unwrap();
+    assert_eq!(plain.try_read(&mut byte).unwrap_or(0), 0);
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_ttl_too_low_is_not_heard() {
+    for address in ["127.0.0.1", "::1"] {
+        let secure = Peer { min_ttl: Some(255), ..Peer::plain(ip(address)) };
+        let (server, mut events, listening) = server(address, vec![secure.clone()]).await;
+        let (client, mut client_events) = Sockets::new();
+        client.set_peers(vec![secure]);
+        let out = try_dial(&client, &mut client_events, dial(listening, 5000)).await.unwrap();
+        let into = accepted(&server, &mut events).await;
+        client.send(out, keepalive());
+        server.send(into, keepalive());
+        assert!(matches!(next(&mut events).await, Event::Frame { .. }));
+        assert!(matches!(next(&mut client_events).await, Event::Frame { .. }));
+        // Whoever answers with the usual TTL came from afar, for all that we know.
+        let far = tokio::net::TcpListener::bind((ip(address), 0)).await.unwrap();
+        let to = dial(far.local_addr().unwrap(), 300);
+        let failed = try_dial(&client, &mut client_events, to).await;
+        assert_eq!(failed, Err("no answer in time".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_and_stay() {
+    let all = Peer { who: Who::Within("127.0.0.0/8".parse().unwrap()), ..Peer::plain(ip("::")) };
+    let (mut sockets, mut events, first) = server("127.0.0.2", vec![all.clone()]).await;
+    let stays = Listen::on(SocketAddr::new(ip("127.0.0.2"), 0));
+    let lo = Some("lo".parse().unwrap());
+    let on_lo = Listen { interface: lo, backlog: 4, ..Listen::on("127.0.0.3:0".parse().unwrap()) };
+    sockets.listen_on(&[stays, on_lo]);
+    let Event::Listening { address: second } = next(&mut events).await else { panic!() };
+    let (client, mut client_events) = Sockets::new();
+    client.set_peers(vec![Peer { interface: lo, ..all }]);
+    for to in [first, second] {
+        try_dial(&client, &mut client_events, dial(to, 5000)).await.unwrap();
+        accepted(&sockets, &mut events).await;
+    }
+    sockets.listen_on(&[on_lo]);
+    while try_dial(&client, &mut client_events, dial(first, 5000)).await.is_ok() {}
+    try_dial(&client, &mut client_events, dial(second, 5000)).await.unwrap();
+
+    let nowhere = Listen { interface: Some("none-such".parse().unwrap()), ..on_lo };
+    sockets.listen_on(&[nowhere]);
+    loop {
+        match next(&mut events).await {
+            Event::ListenFailed { reason, .. } => break assert!(reason.contains("device")),
+            Event::Accepted { .. } | Event::Closed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
