@@ -2,12 +2,27 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["sart/v1/router.proto"], ["proto"])?;
+    let files = protox::compile(["sart/v1/router.proto", "sart/v1/fib.proto"], ["proto"])?;
+    // What gRPC reflection answers from.
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&files))?;
     tonic_prost_build::configure()
         .type_attribute(".", "#[derive(serde::Serialize)]")
         .field_attribute(
             "sart.v1.Neighbor.state",
             "#[serde(serialize_with = \"crate::words::serialize_state\")]",
+        )
+        .field_attribute(
+            "sart.v1.SessionEvent.state",
+            "#[serde(serialize_with = \"crate::words::serialize_state\")]",
+        )
+        .field_attribute(
+            "sart.v1.SessionError.state",
+            "#[serde(serialize_with = \"crate::words::serialize_state\")]",
+        )
+        .field_attribute(
+            "sart.v1.ResetRequest.kind",
+            "#[serde(serialize_with = \"crate::words::serialize_reset\")]",
         )
         .field_attribute(
             "sart.v1.Session.by",

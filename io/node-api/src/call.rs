@@ -31,6 +31,8 @@ pub enum Call {
     Forget(v1::ForgetRequest, Reply<v1::ApplyReply>),
     /// A change of the cli's document.
     Edit(v1::EditRequest, Reply<v1::ApplyReply>),
+    /// Sessions or routes anew.
+    Reset(v1::ResetRequest, Reply<v1::ResetReply>),
     /// The whole router.
     Global(Reply<v1::Global>),
     /// The peers.
@@ -41,6 +43,8 @@ pub enum Call {
     Explain(v1::ExplainRouteRequest, Reply<v1::Explanation>),
     /// A page of the FIB.
     Fib(v1::GetFibRequest, Reply<v1::FibPage>),
+    /// Policies as text.
+    Policies(v1::ListPoliciesRequest, Reply<v1::PolicyList>),
 }
 
 /// What watches are served from. The router replaces the values; each watcher sees the latest.

@@ -35,7 +35,7 @@ pub enum Endpoint {
 #[error(
     "{0:?} is no router's address: write a socket's path, or an address with a port (127.0.0.1:5000)"
 )]
-pub struct EndpointError(String);
+pub struct EndpointError(pub(crate) String);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,10 +117,43 @@ impl RouterClient {
         self.done(self.inner.clone().forget(self.request(request)).await)
     }
 
+    /// What [`RouterClient::forget`] would change.
+    pub async fn plan_forget(&self, owner: &str) -> Result<v1::ApplyReply, CallError> {
+        let request = v1::ForgetRequest { owner: owner.to_owned(), dry_run: true };
+        self.done(self.inner.clone().forget(self.request(request)).await)
+    }
+
     /// Changes the cli's document: global values, or one neighbor or prefix.
     pub async fn edit(&self, edit: Edit) -> Result<v1::ApplyReply, CallError> {
         let request = v1::EditRequest { edit: Some(edit), dry_run: false };
         self.done(self.inner.clone().edit(self.request(request)).await)
+    }
+
+    /// What [`RouterClient::edit`] would change.
+    pub async fn plan_edit(&self, edit: Edit) -> Result<v1::ApplyReply, CallError> {
+        let request = v1::EditRequest { edit: Some(edit), dry_run: true };
+        self.done(self.inner.clone().edit(self.request(request)).await)
+    }
+
+    /// Begins sessions or their routes anew, of one neighbor or of all.
+    pub async fn reset(
+        &self,
+        neighbor: Option<IpAddr>,
+        kind: v1::ResetKind,
+        communication: &str,
+    ) -> Result<v1::ResetReply, CallError> {
+        let request = v1::ResetRequest {
+            neighbor: neighbor.map(|a| a.to_string()).unwrap_or_default(),
+            kind: kind.into(),
+            communication: communication.to_owned(),
+        };
+        self.done(self.inner.clone().reset(self.request(request)).await)
+    }
+
+    /// Policies and lists as text: all, or the ones of this name.
+    pub async fn policies(&self, name: &str) -> Result<v1::PolicyList, CallError> {
+        let request = self.request(v1::ListPoliciesRequest { name: name.to_owned() });
+        self.done(self.inner.clone().list_policies(request).await)
     }
 
     /// What holds for the whole router.
@@ -162,6 +195,15 @@ impl RouterClient {
     pub async fn watch_advertised(&self) -> Result<Streaming<v1::AdvertisedList>, CallError> {
         let request = self.authorized(v1::WatchAdvertisedRequest {});
         self.done(self.inner.clone().watch_advertised(request).await)
+    }
+
+    /// What happens from now on. The stream ends when the router goes.
+    pub async fn watch(
+        &self,
+        request: v1::WatchRequest,
+    ) -> Result<Streaming<v1::Event>, CallError> {
+        let request = self.authorized(request);
+        self.done(self.inner.clone().watch(request).await)
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -207,7 +249,7 @@ impl RouterClient {
 }
 
 /// The innermost cause says most: "connection refused" rather than "transport error".
-fn with_sources(status: &Status, message: &str) -> String {
+pub(crate) fn with_sources(status: &Status, message: &str) -> String {
     let mut cause: &dyn std::error::Error = status;
     while let Some(source) = cause.source() {
         cause = source;

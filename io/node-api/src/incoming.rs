@@ -1,4 +1,4 @@
-//! Accepted connections, counted, checked and with a time limit for their first byte.
+//! Accepted connections, counted, checked and with a time limit for their first bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -16,8 +16,11 @@ use tonic::transport::server::Connected;
 /// How many connections a listener holds at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long a connection may stay silent before its first byte.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// What every client says first, in bytes (RFC 9113 §3.4).
+const PREFACE: usize = 24;
+
+/// How long a connection may take to say it.
+const PREFACE_TIME: Duration = Duration::from_secs(10);
 
 /// The pause after an accept that failed (no file descriptors left, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -25,10 +28,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A stream of connections, for tonic.
 pub(crate) type Incoming<S> = ReceiverStream<io::Result<Guarded<S>>>;
 
-/// A connection that holds its place, and that is dropped when nothing comes in at first.
+/// A connection that holds its place, and that is dropped when its client does not begin.
 pub(crate) struct Guarded<S> {
     stream: S,
     silence: Option<Pin<Box<Sleep>>>,
+    /// So much of the preface is still to come.
+    awaited: usize,
     _place: OwnedSemaphorePermit,
 }
 
@@ -78,8 +83,8 @@ pub(crate) fn incoming<L: Accept>(listener: L) -> Incoming<L::Stream> {
             };
             match accepted {
                 Ok(stream) => {
-                    let silence = Some(Box::pin(tokio::time::sleep(FIRST_BYTE)));
-                    let guarded = Guarded { stream, silence, _place: place };
+                    let silence = Some(Box::pin(tokio::time::sleep(PREFACE_TIME)));
+                    let guarded = Guarded { stream, silence, awaited: PREFACE, _place: place };
                     if sender.send(Ok(guarded)).await.is_err() {
                         return;
                     }
@@ -110,7 +115,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(done) => {
-                if buf.filled().len() > before {
+                let read = buf.filled().len().saturating_sub(before);
+                this.awaited = this.awaited.saturating_sub(read);
+                if this.awaited == 0 {
                     this.silence = None;
                 }
                 Poll::Ready(done)
@@ -161,5 +168,30 @@ impl<S: Connected> Connected for Guarded<S> {
 
     fn connect_info(&self) -> Self::ConnectInfo {
         self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_part_of_the_preface_buys_no_time() {
+        for (said, expect) in [(&b"PRI *"[..], true), (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)]
+        {
+            let (mut client, stream) = tokio::io::duplex(64);
+            let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+            let silence = Some(Box::pin(tokio::time::sleep(Duration::from_millis(1))));
+            let mut guarded = Guarded { stream, silence, awaited: PREFACE, _place: place };
+            client.write_all(said).await.unwrap();
+            let mut read = vec![0; said.len()];
+            guarded.read_exact(&mut read).await.unwrap();
+            assert_eq!(guarded.silence.is_some(), expect);
+            if expect {
+                let error = guarded.read_u8().await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            }
+        }
     }
 }

@@ -23,11 +23,17 @@
 //!
 //! **Server** (`sartd bgp`): [`Server`] turns each request into a [`Call`] on a bounded channel, with
 //! a [`Reply`] to answer through, so that the one task which owns the router handles them in order.
-//! Watches are served from `tokio::sync::watch` channels ([`Views`]) without asking that task.
+//! Watches of lists are served from `tokio::sync::watch` channels ([`Views`]) without asking that task,
+//! and [`Server::events`] is where it tells of what happens: a bounded ring, in which a slow watcher
+//! misses the oldest and is told how many.
 //! The unix socket is mode 0600 and checks the peer's uid; over TCP changes need the token.
 
 mod call;
 mod client;
+mod events;
+mod fib;
+mod fib_client;
+mod guard;
 mod incoming;
 mod server;
 mod service;
@@ -40,8 +46,14 @@ pub mod v1 {
     tonic::include_proto!("sart.v1");
 }
 
+/// The API's description, which gRPC reflection answers from (an encoded `FileDescriptorSet`).
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 pub use call::{Call, Refusal, Reply, Views};
 pub use client::{CallError, Endpoint, EndpointError, RouterClient};
+pub use events::Events;
+pub use fib::{DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, FibCall, FibServer};
+pub use fib_client::FibClient;
 pub use server::{DEFAULT_SOCKET, DEFAULT_TCP, Server, ServerError};
 pub use token::{Token, TokenError};
 

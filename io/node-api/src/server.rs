@@ -10,8 +10,10 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::Router;
 
 use crate::call::{Call, Views};
+use crate::events::Events;
+use crate::guard::{Access, Guard, MAX_READ};
 use crate::incoming::incoming;
-use crate::service::{Access, Service};
+use crate::service::Service;
 use crate::token::Token;
 use crate::v1::router_server::RouterServer;
 
@@ -23,9 +25,6 @@ pub const DEFAULT_TCP: &str = "127.0.0.1:5000";
 
 /// The largest request: a document of some hundred thousand prefixes.
 const MAX_REQUEST: usize = 16 << 20;
-
-/// Requests of one connection that are worked on at once.
-const MAX_REQUESTS: usize = 16;
 
 /// How long a request may take.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
@@ -41,6 +40,7 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 pub struct Server {
     calls: mpsc::Sender<Call>,
     views: Views,
+    events: Events,
     stop: watch::Sender<bool>,
     socket: Option<PathBuf>,
     tasks: Vec<JoinHandle<()>>,
@@ -61,7 +61,13 @@ impl Server {
     /// A server without listeners, whose requests go to `calls`.
     pub fn new(calls: mpsc::Sender<Call>, views: Views) -> Server {
         let (stop, _) = watch::channel(false);
-        Server { calls, views, stop, socket: None, tasks: Vec::new() }
+        let events = Events::new();
+        Server { calls, views, events, stop, socket: None, tasks: Vec::new() }
+    }
+
+    /// Where to tell of what happens.
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Listens on a unix socket, for all calls. The socket is mode 0600 and appears whole: it is
@@ -100,14 +106,22 @@ impl Server {
 
     fn router(&self, access: Access) -> Router {
         let stop = self.stop.subscribe();
-        let service = Service::new(access, self.calls.clone(), self.views.clone(), stop);
+        let (calls, views) = (self.calls.clone(), self.views.clone());
+        let service = Service::new(calls, views, self.events.clone(), stop);
+        let limited = |limit| RouterServer::new(service.clone()).max_decoding_message_size(limit);
+        let requests = access.requests();
+        let guard = Guard::new(access, "the router", limited(MAX_REQUEST), limited(MAX_READ));
+        // Both versions: tools ask for either.
+        let (old, new) = (reflection().build_v1alpha().ok(), reflection().build_v1().ok());
         tonic::transport::Server::builder()
             .timeout(REQUEST_TIME)
-            .concurrency_limit_per_connection(MAX_REQUESTS)
-            .max_concurrent_streams(MAX_REQUESTS as u32)
+            .concurrency_limit_per_connection(requests as usize)
+            .max_concurrent_streams(requests)
             .http2_max_header_list_size(16 << 10)
             .http2_keepalive_interval(Some(PING_EVERY))
-            .add_service(RouterServer::new(service).max_decoding_message_size(MAX_REQUEST))
+            .add_service(guard)
+            .add_optional_service(new.map(|new| new.max_decoding_message_size(MAX_READ)))
+            .add_optional_service(old.map(|old| old.max_decoding_message_size(MAX_READ)))
     }
 
     fn spawn<F>(&mut self, serve: impl FnOnce(Stopped) -> F)
@@ -121,6 +135,12 @@ impl Server {
             }
         }));
     }
+}
+
+/// Answers what the API looks like, to tools that know nothing of it.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
 }
 
 type Stopped = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -141,7 +161,7 @@ impl Drop for Server {
     }
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)?;
     }

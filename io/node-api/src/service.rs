@@ -1,67 +1,44 @@
-//! The generated service trait: access checks, then a [`Call`] to the router's task.
+//! The generated service trait: each request is a [`Call`] to the router's task.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::call::{Call, Refusal, Reply, Views};
-use crate::token::Token;
+use crate::events::{Events, Wanted};
 use crate::v1::{self, router_server};
 
 /// How many watches may run at once on one listener.
 const MAX_WATCHES: usize = 32;
 
+/// Events of a watch that may wait for the connection.
+const EVENTS: usize = 64;
+
 /// The shortest time between two lists of a watch.
 const NEIGHBORS_EVERY: Duration = Duration::from_millis(500);
 const ADVERTISED_EVERY: Duration = Duration::from_secs(1);
 
-/// What those who come in through a listener may do.
-#[derive(Clone, Debug)]
-pub(crate) enum Access {
-    /// Everything: the unix socket, whose peers are checked when they connect.
-    Full,
-    /// Reading; changes need the token, or are refused when there is none.
-    Guarded(Option<Token>),
-}
-
 #[derive(Clone)]
 pub(crate) struct Service {
-    access: Access,
     calls: mpsc::Sender<Call>,
     views: Views,
+    events: Events,
     watches: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
 impl Service {
     pub(crate) fn new(
-        access: Access,
         calls: mpsc::Sender<Call>,
         views: Views,
+        events: Events,
         stop: watch::Receiver<bool>,
     ) -> Service {
-        Service { access, calls, views, watches: Arc::new(Semaphore::new(MAX_WATCHES)), stop }
-    }
-
-    /// Refuses a change that the caller may not make.
-    fn may_change<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        match &self.access {
-            Access::Full => Ok(()),
-            Access::Guarded(None) => Err(Status::permission_denied(
-                "read-only: changes go through the router's unix socket, as root",
-            )),
-            Access::Guarded(Some(token)) => {
-                let header = request.metadata().get("authorization");
-                if header.is_some_and(|header| token.matches(header.as_bytes())) {
-                    Ok(())
-                } else {
-                    Err(Status::unauthenticated("changes over TCP need the router's token"))
-                }
-            }
-        }
+        let watches = Arc::new(Semaphore::new(MAX_WATCHES));
+        Service { calls, views, events, watches, stop }
     }
 
     async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<Response<T>, Status> {
@@ -76,6 +53,12 @@ impl Service {
         })
     }
 
+    /// A place among the watches.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let full = |_| Status::resource_exhausted("too many watches");
+        Arc::clone(&self.watches).try_acquire_owned().map_err(full)
+    }
+
     /// Streams the present value and each later one, at most one per `every`.
     fn watch<T>(
         &self,
@@ -85,9 +68,7 @@ impl Service {
     where
         T: Clone + Send + Sync + 'static,
     {
-        let permit = Arc::clone(&self.watches)
-            .try_acquire_owned()
-            .map_err(|_| Status::resource_exhausted("too many watches"))?;
+        let permit = self.place()?;
         let (sender, receiver) = mpsc::channel(1);
         let mut stop = self.stop.clone();
         values.mark_changed();
@@ -114,12 +95,12 @@ impl Service {
 impl router_server::Router for Service {
     type WatchNeighborsStream = ReceiverStream<Result<v1::NeighborList, Status>>;
     type WatchAdvertisedStream = ReceiverStream<Result<v1::AdvertisedList, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::Event, Status>>;
 
     async fn apply(
         &self,
         request: Request<v1::ApplyRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
-        self.may_change(&request)?;
         self.ask(|reply| Call::Apply(request.into_inner(), reply)).await
     }
 
@@ -127,7 +108,6 @@ impl router_server::Router for Service {
         &self,
         request: Request<v1::ForgetRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
-        self.may_change(&request)?;
         self.ask(|reply| Call::Forget(request.into_inner(), reply)).await
     }
 
@@ -135,8 +115,49 @@ impl router_server::Router for Service {
         &self,
         request: Request<v1::EditRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
-        self.may_change(&request)?;
         self.ask(|reply| Call::Edit(request.into_inner(), reply)).await
+    }
+
+    async fn reset(
+        &self,
+        request: Request<v1::ResetRequest>,
+    ) -> Result<Response<v1::ResetReply>, Status> {
+        self.ask(|reply| Call::Reset(request.into_inner(), reply)).await
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<v1::ListPoliciesRequest>,
+    ) -> Result<Response<v1::PolicyList>, Status> {
+        self.ask(|reply| Call::Policies(request.into_inner(), reply)).await
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let wanted = Wanted::new(request.get_ref()).map_err(Status::invalid_argument)?;
+        let place = self.place()?;
+        let mut watcher = self.events.watch(wanted);
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let mut stop = self.stop.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            loop {
+                let event = tokio::select! {
+                    event = watcher.next() => event,
+                    () = sender.closed() => return,
+                    _ = stop.wait_for(|stop| *stop) => return,
+                };
+                let Some(event) = event else { return };
+                // A reader that takes nothing holds its place in the ring only.
+                tokio::select! {
+                    sent = sender.send(Ok(event)) => if sent.is_err() { return },
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn get_global(

@@ -2,7 +2,7 @@
 
 use serde::Serializer;
 
-use crate::v1::{By, SessionState};
+use crate::v1::{By, ResetKind, SessionState};
 
 impl SessionState {
     /// The state's name as RFC 4271 §8.2.2 writes it.
@@ -29,6 +29,23 @@ impl By {
             By::Network => "network",
         }
     }
+}
+
+impl ResetKind {
+    /// The kind's name: `soft-in`, `soft-out`, `soft`, `hard` or `unknown`.
+    pub fn words(self) -> &'static str {
+        match self {
+            ResetKind::Unknown => "unknown",
+            ResetKind::SoftIn => "soft-in",
+            ResetKind::SoftOut => "soft-out",
+            ResetKind::Soft => "soft",
+            ResetKind::Hard => "hard",
+        }
+    }
+}
+
+pub(crate) fn serialize_reset<S: Serializer>(kind: &i32, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(ResetKind::try_from(*kind).unwrap_or(ResetKind::Unknown).words())
 }
 
 pub(crate) fn serialize_state<S: Serializer>(state: &i32, s: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use node_api::v1::{self, edit_request::Edit};
-use node_api::{Call, CallError, Endpoint, Refusal, RouterClient, Server, Token, Views};
+use node_api::{
+    Call, CallError, Endpoint, FibCall, FibClient, FibServer, Refusal, RouterClient, Server, Token,
+    Views,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 
@@ -81,6 +84,11 @@ fn answer(call: Call) {
         Call::Routes(_, reply) => reply.send(Err(Refusal::Invalid("no such table".to_owned()))),
         // Dropping the reply is what a stopping router does.
         Call::Explain(_, reply) => drop(reply),
+        Call::Reset(request, reply) => {
+            let neighbors = vec![format!("{} {}", request.neighbor, request.kind().words())];
+            reply.send(Ok(v1::ResetReply { neighbors, ..Default::default() }));
+        }
+        Call::Policies(_, reply) => reply.send(Ok(Default::default())),
         Call::Fib(_, reply) => reply.send(Err(Refusal::NotNow("no FIB".to_owned()))),
     }
 }
@@ -129,6 +137,55 @@ async fn over_tcp_changes_need_the_token() {
 }
 
 #[tokio::test]
+async fn without_the_token_nothing_large_is_taken() {
+    let fake = Fake::start(Some(TOKEN)).await;
+    let large = "#".repeat(4 << 20);
+    let client = fake.tcp(None);
+    for _ in 0..20 {
+        let refused = client.apply("cli", 1, &large, false).await.unwrap_err();
+        assert!(matches!(&refused, CallError::NotAllowed(m) if m.contains("token")), "{refused}");
+    }
+    // A call that only reads is let in, but not at any length.
+    let asked = v1::ListRoutesRequest { table: "x".repeat(100_000), ..Default::default() };
+    let refused = client.routes(asked.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("65536"), "{refused}");
+    let refused = fake.tcp(Some(TOKEN)).routes(asked).await.unwrap_err().to_string();
+    assert_eq!(refused, "no such table");
+    let taken = fake.tcp(Some(TOKEN)).apply("cli", 1, &large, false).await.unwrap();
+    assert_eq!(taken.problems[0].message.len(), large.len());
+}
+
+#[tokio::test]
+async fn the_fib_controller_takes_changes_with_its_token_alone() {
+    let (calls, mut requests) = mpsc::channel(8);
+    let mut server = FibServer::new(calls);
+    let token = Token::new(TOKEN).unwrap();
+    let tcp = server.listen_tcp("127.0.0.1:0".parse().unwrap(), Some(token.clone())).await;
+    let tcp = Endpoint::Tcp(tcp.unwrap());
+    tokio::spawn(async move {
+        while let Some(call) = requests.recv().await {
+            match call {
+                FibCall::Set(_, reply) | FibCall::Forget(_, reply) => {
+                    reply.send(Ok(Default::default()));
+                }
+                FibCall::Channels(reply) => reply.send(Ok(Default::default())),
+                FibCall::Routes(_, reply) => reply.send(Ok(Default::default())),
+            }
+        }
+    });
+    let without = FibClient::new(tcp.clone(), None).unwrap();
+    without.channels().await.unwrap();
+    let refused = without.set(v1::SetRoutesRequest::default()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "changes over TCP need the FIB controller's token");
+    assert!(matches!(without.forget("a", "").await, Err(CallError::NotAllowed(_))));
+    let with = FibClient::new(tcp.clone(), Some(&token)).unwrap();
+    with.set(v1::SetRoutesRequest::default()).await.unwrap();
+    server.stop().await;
+    let away = FibClient::new(tcp, None).unwrap().channels().await.unwrap_err().to_string();
+    assert!(away.contains("refused"), "{away}");
+}
+
+#[tokio::test]
 async fn a_watch_gives_the_list_at_once_and_after_a_change() {
     let fake = Fake::start(None).await;
     let client = fake.unix();
@@ -141,6 +198,31 @@ async fn a_watch_gives_the_list_at_once_and_after_a_change() {
     }));
     let list = watch.message().await.unwrap().unwrap();
     assert_eq!(list.neighbors[0].address, "10.0.0.1");
+}
+
+#[tokio::test]
+async fn a_watch_of_events_tells_what_happens() {
+    use v1::event::What;
+    let fake = Fake::start(None).await;
+    let client = fake.unix();
+    let wrong = v1::WatchRequest { kinds: vec!["rain".to_owned()], ..Default::default() };
+    assert!(matches!(client.watch(wrong).await, Err(CallError::Refused(_))));
+    let mut watch = client.watch(v1::WatchRequest::default()).await.unwrap();
+    let up = v1::SessionEvent { neighbor: "10.0.0.1".to_owned(), ..Default::default() };
+    fake.server.events().tell(7, What::Session(up.clone()));
+    let event = watch.message().await.unwrap().unwrap();
+    assert_eq!((event.at, event.what), (7, Some(What::Session(up))));
+}
+
+#[tokio::test]
+async fn a_reset_is_a_change() {
+    let fake = Fake::start(None).await;
+    let peer = "10.0.0.1".parse().ok();
+    let kind = v1::ResetKind::SoftIn;
+    let done = fake.unix().reset(peer, kind, "").await.unwrap();
+    assert_eq!(done.neighbors, ["10.0.0.1 soft-in"]);
+    let refused = fake.tcp(None).reset(None, kind, "").await.unwrap_err();
+    assert!(matches!(refused, CallError::NotAllowed(_)), "{refused}");
 }
 
 #[tokio::test]
@@ -216,4 +298,31 @@ fn messages_are_json_with_names() {
     };
     let text = serde_json::to_string(&neighbor).unwrap();
     assert!(text.contains(r#""state":"Established""#) && text.contains(r#""by":"peer""#), "{text}");
+}
+
+#[tokio::test]
+async fn tools_are_told_what_the_api_looks_like() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+    let fake = Fake::start(None).await;
+    let Endpoint::Tcp(address) = &fake.tcp else { unreachable!() };
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut client = ServerReflectionClient::new(endpoint.connect().await.unwrap());
+    let ask = |what| ServerReflectionRequest { host: String::new(), message_request: Some(what) };
+    let asked = tokio_stream::iter([
+        ask(MessageRequest::ListServices(String::new())),
+        ask(MessageRequest::FileContainingSymbol("sart.v1.Router.Watch".to_owned())),
+    ]);
+    let mut answers = client.server_reflection_info(asked).await.unwrap().into_inner();
+    let mut next =
+        async || -> ServerReflectionResponse { answers.message().await.unwrap().unwrap() };
+    let Some(MessageResponse::ListServicesResponse(services)) = next().await.message_response
+    else {
+        panic!("no list of services")
+    };
+    assert!(services.service.iter().any(|service| service.name == "sart.v1.Router"));
+    let found = next().await.message_response;
+    assert!(matches!(found, Some(MessageResponse::FileDescriptorResponse(_))), "{found:?}");
 }

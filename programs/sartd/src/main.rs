@@ -12,6 +12,8 @@ mod bgp;
 mod cleanup;
 #[cfg(feature = "cluster")]
 mod controller;
+#[cfg(feature = "router")]
+mod fib;
 #[cfg(feature = "cluster")]
 mod old_args;
 
@@ -32,6 +34,9 @@ enum Daemon {
     /// The node's router: BGP speaker and FIB controller in one process.
     #[cfg(feature = "router")]
     Bgp(bgp::Args),
+    /// The FIB controller alone: routes of other programs and tables, by channels.
+    #[cfg(feature = "router")]
+    Fib(fib::Args),
     /// The node side of Kubernetes: CNI server, address blocks, what this node announces.
     #[cfg(feature = "cluster")]
     Agent(agent::Args),
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().daemon {
         #[cfg(feature = "router")]
         Daemon::Bgp(args) => bgp::main(args),
+        #[cfg(feature = "router")]
+        Daemon::Fib(args) => fib::main(args),
         #[cfg(feature = "cluster")]
         Daemon::Agent(args) => agent::main(args),
         #[cfg(feature = "cluster")]

@@ -6,6 +6,7 @@
 #![cfg(feature = "router")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod sessions;
 mod world;
 
 use node_api::v1::{self, SessionState, edit_request::Edit};
@@ -30,8 +31,14 @@ paths: [{prefixes: [10.8.0.0/24]}]
 
 /// Whether the kernel of a host holds both of the left router's routes.
 fn has_routes(host: &Host) -> bool {
-    let routes = host.run(&["ip", "route"]) + &host.run(&["ip", "-6", "route"]);
-    routes.contains("10.9.0.0/24 via 10.0.0.1") && routes.contains("fd09::/64 via fd00::1")
+    has_route(host, "10.9.0.0/24", "10.0.0.1") && has_route(host, "fd09::/64", "fd00::1")
+}
+
+/// Whether the kernel of a host reaches a prefix by a gateway; by a next-hop object or not.
+fn has_route(host: &Host, prefix: &str, gateway: &str) -> bool {
+    let routes = host.run(&["ip", "-o", "route"]) + &host.run(&["ip", "-6", "-o", "route"]);
+    let leads = |route: &str| route.contains(&format!("via {gateway} "));
+    routes.lines().any(|route| route.starts_with(&format!("{prefix} ")) && leads(route))
 }
 
 async fn neighbor(router: &Router) -> Option<v1::Neighbor> {
@@ -146,11 +153,18 @@ fn a_taken_port_leaves_active_sessions() {
     world.block_on(async {
         // The test is on host a; its listener takes connections in and never says a word.
         let _taken = std::net::TcpListener::bind("0.0.0.0:179").unwrap();
+        let api = std::net::TcpListener::bind("127.0.0.1:5000").unwrap();
+        let health = std::net::TcpListener::bind("0.0.0.0:8001").unwrap();
         let left = a.router("left", LEFT, &[]);
         let _right = b.router("right", RIGHT, &[]);
         eventually("the session is dialled", async || is_established(&left).await).await;
-        let conditions = left.client().global().await.unwrap().conditions;
-        assert!(conditions.iter().any(|c| c.name == "ListenFailed"), "{conditions:?}");
+        let conditions = async || left.client().global().await.unwrap().conditions;
+        let names: Vec<_> = conditions().await.into_iter().map(|c| c.name).collect();
+        assert_eq!(names, ["ListenFailed", "ApiListenFailed", "HealthListenFailed"]);
+        drop((api, health));
+        eventually("the API and health are heard", async || conditions().await.len() == 1).await;
+        let tcp = RouterClient::new(Endpoint::Tcp("127.0.0.1:5000".parse().unwrap()), None);
+        assert_eq!(tcp.unwrap().global().await.unwrap().asn, 65001);
     });
 }
 
@@ -183,7 +197,7 @@ fn over_tcp_the_router_is_read_only_and_garbage_does_no_harm() {
 fn a_wrong_file_ends_with_its_place() {
     let directory = world::Directory::new("wrong-file");
     let file = directory.path().join("router.yaml");
-    std::fs::write(&file, "asn: 65001\nneighbors:\n- {address: 10.0.0.1, bfd: true}\n").unwrap();
+    std::fs::write(&file, "asn: 65001\nneighbors:\n- {address: 10.0.0.1, bfd: 7}\n").unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_sartd"))
         .args(["bgp", "-f"])
         .arg(&file)
@@ -195,7 +209,7 @@ fn a_wrong_file_ends_with_its_place() {
     let text = String::from_utf8(output.stderr).unwrap();
     let name = file.display();
     assert!(text.contains(&format!("{name}:3:3: `asn` is missing (missing)")), "{text}");
-    assert!(text.contains(&format!("{name}:3:23: `bfd` is not built yet")), "{text}");
+    assert!(text.contains(&format!("{name}:3:28: bfd: 7 is not a mapping")), "{text}");
 }
 
 #[test]
@@ -264,28 +278,59 @@ fn cleanup_takes_what_sart_left_and_nothing_else() {
 }
 
 #[test]
-fn a_peer_made_anew_is_still_told_of_both_families() {
-    let Some(world) = World::enter("a_peer_made_anew_is_still_told_of_both_families") else {
+fn routes_are_explained_filtered_and_redistributed() {
+    let Some(world) = World::enter("routes_are_explained_filtered_and_redistributed") else {
         return;
     };
     let (a, b) = world.two_hosts();
     world.block_on(async {
-        let left = a.bare_router("left", &[]);
-        let _right = b.router("right", RIGHT, &[]);
-        left.wait_until_up().await;
-        let alone: String = LEFT
-            .lines()
-            .filter(|l| !l.contains("neighbors"))
-            .fold(String::new(), |text, line| text + line + "\n");
-        for (generation, document) in [(1, LEFT), (2, alone.as_str()), (3, LEFT)] {
-            let reply = left.client().apply("agent", generation, document, false).await.unwrap();
-            assert!(reply.accepted, "{reply:?}");
-            let up = document == LEFT;
-            eventually("the session is as the document says", async || {
-                is_established(&left).await == up
-            })
-            .await;
-        }
-        eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+        a.run(&["ip", "route", "add", "blackhole", "10.77.0.0/16", "proto", "static"]);
+        let policies = "
+redistribute: [{source: static}]
+policies:
+  short: {statements: [{name: long ones, match: {prefix: [10.9.0.0/24]}, action: reject}], default: accept}
+";
+        let document =
+            LEFT.replace("65002}", "65002, export: [short]}").replace("\npaths", &format!("{policies}paths"));
+        let left = a.router("left", &document, &[]);
+        let right = b.router("right", RIGHT, &[]);
+        eventually("the redistributed route is in the kernel", async || {
+            has_route(&b, "10.77.0.0/16", "10.0.0.1")
+        })
+        .await;
+        let client = left.client();
+        let explained = client.explain("10.9.0.1").await.unwrap();
+        let [to] = &explained.advertisements[..] else { panic!("{explained:?}") };
+        assert_eq!((to.sent, to.reason.as_str()), (false, "rejected-by-policy"), "{to:?}");
+        let verdict = to.paths[0].policy.as_ref().unwrap();
+        assert_eq!(verdict.decided, "policy short, statement 1 (long ones)");
+        let texts = client.policies("").await.unwrap().policies;
+        assert!(texts[0].name == "short" && texts[0].text.contains("10.9.0.0/24"), "{texts:?}");
+
+        let ask = |request: v1::ListRoutesRequest| {
+            let client = right.client();
+            async move {
+                let page = client.routes(request).await.unwrap();
+                page.routes.into_iter().map(|route| route.prefix).collect::<Vec<_>>()
+            }
+        };
+        let all = v1::ListRoutesRequest { table: "loc".to_owned(), ..Default::default() };
+        assert_eq!(ask(all.clone()).await, ["10.8.0.0/24", "10.77.0.0/16"]);
+        let within = v1::ListRoutesRequest { within: "10.64.0.0/10".to_owned(), ..all.clone() };
+        assert_eq!(ask(within).await, ["10.77.0.0/16"]);
+        let address = v1::ListRoutesRequest { address: "10.77.1.1".to_owned(), ..all.clone() };
+        assert_eq!(ask(address).await, ["10.77.0.0/16"]);
+        let path = v1::ListRoutesRequest { as_path: "^65001$".to_owned(), ..all.clone() };
+        assert_eq!(ask(path).await, ["10.77.0.0/16"]);
+        let start = v1::ListRoutesRequest { cursor: "start".to_owned(), ..all };
+        assert_eq!(ask(start).await.len(), 2);
+
+        let reset = client.reset(None, v1::ResetKind::Hard, "good night").await.unwrap();
+        assert_eq!(reset.neighbors, ["10.0.0.2"]);
+        eventually("the right end has read why", async || {
+            let error = neighbor(&right).await.and_then(|n| n.last_error);
+            error.is_some_and(|e| e.code == 6 && e.message.contains("good night"))
+        })
+        .await;
     });
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bgp_speaker::Input;
+use bgp_policy::Definitions;
+use bgp_speaker::{Desired, Input, Multipath, PeerSnapshot, Plan, Reset};
 use inet::{Family, Prefix};
 use node_api::{Call, Refusal, v1};
 use route_table::LinkIndex;
-use router_config::Diff;
+use router_config::{Diff, Document};
 
 use super::owners::{self, Accepted, FILE};
 use super::router::Router;
@@ -16,6 +17,9 @@ use super::show;
 /// Prefixes in a page when the request does not say, and at most.
 const PAGE: u32 = 1000;
 const MAX_PAGE: u32 = 10_000;
+
+/// Octets of a shutdown communication (RFC 9003 §2).
+const MAX_COMMUNICATION: usize = 255;
 
 impl Router {
     pub(super) fn call(&mut self, call: Call) {
@@ -34,6 +38,8 @@ impl Router {
                 None => Err(Refusal::Invalid("the change is empty".to_owned())),
             }),
             Call::Forget(request, reply) => reply.send(self.forget(&request)),
+            Call::Reset(request, reply) => reply.send(self.reset(&request)),
+            Call::Policies(request, reply) => reply.send(self.policies(&request)),
             Call::Global(reply) => reply.send(Ok(self.global())),
             Call::Neighbors(request, reply) => reply.send(self.list_neighbors(&request)),
             Call::Routes(request, reply) => reply.send(self.routes(&request)),
@@ -54,7 +60,8 @@ impl Router {
                 return v1::ApplyReply { problems, ..Default::default() };
             }
         };
-        let mut reply = reply_to(&accepted.diff);
+        let plan = self.parts.speaker.plan(&accepted.owner, &accepted.desired);
+        let mut reply = reply_to(&accepted.diff, &plan);
         if dry_run {
             return reply;
         }
@@ -74,7 +81,8 @@ impl Router {
     /// Where what this owner wants does not count, in words.
     fn conflicts_of(&self, of: &str) -> Vec<String> {
         use bgp_speaker::Conflict::{
-            DifferentGlobal, DuplicatePeer, DuplicatePrefix, TooManyPeers,
+            DifferentGlobal, DuplicateDynamic, DuplicatePeer, DuplicatePrefix, DuplicateUnnumbered,
+            TooManyPeers,
         };
         self.parts
             .speaker
@@ -82,6 +90,8 @@ impl Router {
             .filter(|conflict| match conflict {
                 DuplicatePeer { ignored, .. }
                 | DifferentGlobal { ignored, .. }
+                | DuplicateUnnumbered { ignored, .. }
+                | DuplicateDynamic { ignored, .. }
                 | DuplicatePrefix { ignored, .. } => ignored == of,
                 TooManyPeers { .. } => true,
             })
@@ -99,7 +109,8 @@ impl Router {
         let Some(diff) = self.parts.owners.check_forget(owner) else {
             return Ok(v1::ApplyReply { accepted: true, ..Default::default() });
         };
-        let reply = reply_to(&diff);
+        let plan = self.parts.speaker.plan(owner, &Desired::default());
+        let reply = reply_to(&diff, &plan);
         if !request.dry_run {
             self.parts.owners.forget(owner);
             let now = self.parts.clock.now();
@@ -109,6 +120,66 @@ impl Router {
             tracing::info!(owner, "an owner is forgotten");
         }
         Ok(reply)
+    }
+
+    fn reset(&mut self, request: &v1::ResetRequest) -> Result<v1::ResetReply, Refusal> {
+        let invalid = |text: &str| Err(Refusal::Invalid(text.to_owned()));
+        let kind = v1::ResetKind::try_from(request.kind).unwrap_or(v1::ResetKind::Unknown);
+        let communication = &request.communication;
+        if !communication.is_empty() && kind != v1::ResetKind::Hard {
+            return invalid("only a hard reset takes a communication");
+        }
+        if communication.len() > MAX_COMMUNICATION {
+            return invalid("a communication has at most 255 octets");
+        }
+        let reset = match kind {
+            v1::ResetKind::SoftIn => Reset::SoftIn,
+            v1::ResetKind::SoftOut => Reset::SoftOut,
+            v1::ResetKind::Soft => Reset::Soft,
+            v1::ResetKind::Hard => Reset::Hard {
+                communication: (!communication.is_empty()).then(|| communication.clone()),
+            },
+            v1::ResetKind::Unknown => return invalid("say which kind of reset"),
+        };
+        let only = match request.neighbor.as_str() {
+            "" => None,
+            text => Some(self.known_peer(text)?),
+        };
+        let all = self.parts.speaker.peers();
+        let peers: Vec<_> =
+            all.filter(|peer| only.is_none_or(|a| a == peer.config.address)).collect();
+        let now = self.parts.clock.now();
+        let mut reply = v1::ResetReply::default();
+        for peer in peers {
+            let address = peer.config.address;
+            let skip = why_not(&peer, kind);
+            match skip {
+                Some(reason) => {
+                    let (neighbor, reason) = (address.to_string(), reason.to_owned());
+                    reply.skipped.push(v1::Reset { neighbor, reason });
+                }
+                None => {
+                    self.tell(now, Input::AdminReset { peer: address, reset: reset.clone() });
+                    self.settle();
+                    reply.neighbors.push(address.to_string());
+                }
+            }
+        }
+        tracing::info!(kind = kind.words(), neighbors = reply.neighbors.len(), "reset by a person");
+        Ok(reply)
+    }
+
+    fn policies(&self, request: &v1::ListPoliciesRequest) -> Result<v1::PolicyList, Refusal> {
+        let owners = self.parts.owners.iter();
+        let policies =
+            owners.flat_map(|(name, owner)| policy_texts(name, &owner.document.definitions));
+        let wanted = &request.name;
+        let policies: Vec<_> =
+            policies.filter(|policy| wanted.is_empty() || policy.name == *wanted).collect();
+        if policies.is_empty() && !wanted.is_empty() {
+            return Err(Refusal::NotFound(format!("there is no policy or list {wanted}")));
+        }
+        Ok(v1::PolicyList { policies })
     }
 
     fn global(&self) -> v1::Global {
@@ -122,7 +193,7 @@ impl Router {
         v1::Global {
             asn: global.map_or(0, |g| g.asn.get()),
             router_id: global.map(|g| g.router_id.to_string()).unwrap_or_default(),
-            multi_path: global.is_some_and(|g| g.multi_path),
+            multi_path: global.is_some_and(|g| g.multi_path != Multipath::NONE),
             transit: global.is_some_and(|g| g.transit),
             port: self.parts.owners.port().into(),
             fib_table: fib.filter(|table| *table == self.parts.table_id),
@@ -160,93 +231,17 @@ impl Router {
         }
         let address = self.known_peer(&request.address)?;
         let snapshot = self.parts.speaker.peer(&address);
-        let neighbors =
-            snapshot.iter().map(|peer| show::neighbor(&self.parts.clock, peer)).collect();
+        let neighbors = snapshot.iter().map(|peer| self.neighbor(peer)).collect();
         Ok(v1::NeighborList { neighbors, conditions })
     }
 
-    fn known_peer(&self, text: &str) -> Result<IpAddr, Refusal> {
+    pub(super) fn known_peer(&self, text: &str) -> Result<IpAddr, Refusal> {
         let address: IpAddr =
             text.parse().map_err(|_| Refusal::Invalid(format!("{text:?} is no address")))?;
         if self.parts.speaker.peer(&address).is_none() {
             return Err(Refusal::NotFound(format!("there is no neighbor {address}")));
         }
         Ok(address)
-    }
-
-    fn routes(&self, request: &v1::ListRoutesRequest) -> Result<v1::RoutePage, Refusal> {
-        let speaker = &self.parts.speaker;
-        let mut page = Page::new(&request.family, &request.prefix, &request.after, request.limit)?;
-        match request.table.as_str() {
-            "loc" => match page.only {
-                Some(prefix) => {
-                    let routes = speaker.route(&prefix);
-                    page.add(prefix, || routes.iter().map(|r| show::route(&prefix, r)).collect());
-                }
-                None => {
-                    for (prefix, routes) in speaker.routes(page.family) {
-                        page.add(prefix, || {
-                            routes.iter().map(|r| show::route(&prefix, r)).collect()
-                        });
-                    }
-                }
-            },
-            "in" => {
-                let peer = self.known_peer(&request.neighbor)?;
-                for (prefix, route) in speaker.adj_rib_in(&peer, page.family) {
-                    page.add(prefix, || vec![show::route(&prefix, &route)]);
-                }
-            }
-            "out" => {
-                let peer = self.known_peer(&request.neighbor)?;
-                for (prefix, attributes) in speaker.adj_rib_out(&peer, page.family) {
-                    page.add(prefix, || vec![show::path(&prefix, &attributes)]);
-                }
-            }
-            other => {
-                let message = format!("{other:?} is no table; there are: in, loc, out");
-                return Err(Refusal::Invalid(message));
-            }
-        }
-        let more = page.more;
-        Ok(v1::RoutePage { routes: page.items.into_values().flatten().collect(), more })
-    }
-
-    fn explain(&self, request: &v1::ExplainRouteRequest) -> Result<v1::Explanation, Refusal> {
-        let speaker = &self.parts.speaker;
-        let wanted = prefix_or_address(&request.prefix)?;
-        // Longest match: from the address's own length down.
-        let found = match wanted {
-            Wanted::Prefix(prefix) => Some(prefix),
-            Wanted::Address(address) => (0..=Family::of(&address).bits())
-                .rev()
-                .filter_map(|len| Prefix::truncated(address, len).ok())
-                .find(|prefix| !speaker.route(prefix).is_empty()),
-        };
-        let Some(prefix) = found else { return Ok(v1::Explanation::default()) };
-        let paths: Vec<_> =
-            speaker.route(&prefix).iter().map(|route| show::route(&prefix, route)).collect();
-        let fib = self.parts.table.route(&prefix);
-        if paths.is_empty() && fib.is_none() {
-            return Ok(v1::Explanation::default());
-        }
-        let advertisements = speaker
-            .peers()
-            .filter_map(|peer| {
-                let reason = speaker.why_sent(&peer.config.address, &prefix)?;
-                Some(v1::Advertisement {
-                    neighbor: peer.config.address.to_string(),
-                    sent: reason == bgp_speaker::Reason::Announced,
-                    reason: reason.to_string(),
-                })
-            })
-            .collect();
-        Ok(v1::Explanation {
-            prefix: prefix.to_string(),
-            paths,
-            advertisements,
-            fib: fib.map(|view| show::fib(&view, self.parts.table_id, |link| self.link(link))),
-        })
     }
 
     fn fib(&self, request: &v1::GetFibRequest) -> Result<v1::FibPage, Refusal> {
@@ -260,51 +255,109 @@ impl Router {
         Ok(v1::FibPage { entries: page.items.into_values().flatten().collect(), more })
     }
 
-    fn link(&self, index: LinkIndex) -> String {
+    pub(super) fn link(&self, index: LinkIndex) -> String {
         let link = self.parts.table.links().find(|link| link.index == index);
         link.map_or_else(|| format!("link {}", index.0), |link| link.name.to_string())
     }
 }
 
-fn reply_to(diff: &Diff) -> v1::ApplyReply {
-    let resets = diff.resets.iter().map(|(neighbor, reason)| v1::Reset {
-        neighbor: neighbor.to_string(),
-        reason: reason.clone(),
-    });
+/// What a document changes: in words of the document, and what the speaker makes of it, which
+/// knows what other owners want and what files hold.
+fn reply_to(diff: &Diff, plan: &Plan) -> v1::ApplyReply {
+    let mut resets: BTreeMap<String, String> = BTreeMap::new();
+    for (what, reason) in &diff.other_resets {
+        resets.insert(what.clone(), reason.clone());
+    }
+    for address in &plan.removed {
+        resets.insert(address.to_string(), "it is removed".to_owned());
+    }
+    for (address, fields) in &plan.resets {
+        let said = diff.resets.iter().find(|(of, _)| of == address).map(|(_, why)| why.clone());
+        let fields = || format!("{} changed", fields.join(", "));
+        resets.insert(address.to_string(), said.unwrap_or_else(fields));
+    }
+    let resets = resets.into_iter().map(|(neighbor, reason)| v1::Reset { neighbor, reason });
     v1::ApplyReply {
         accepted: true,
         changes: diff.changes.clone(),
         resets: resets.collect(),
+        conflicts: plan.conflicts.iter().map(ToString::to_string).collect(),
         ..Default::default()
     }
 }
 
-enum Wanted {
-    Prefix(Prefix),
-    Address(IpAddr),
+/// Why a neighbor cannot be reset so.
+fn why_not(peer: &PeerSnapshot, kind: v1::ResetKind) -> Option<&'static str> {
+    let negotiated = peer.status.negotiated.as_deref();
+    match kind {
+        v1::ResetKind::Hard => None,
+        v1::ResetKind::SoftIn | v1::ResetKind::Soft => match negotiated {
+            None => Some("not-established"),
+            Some(negotiated) if !negotiated.route_refresh => {
+                Some("the peer does not answer ROUTE-REFRESH (RFC 2918)")
+            }
+            Some(_) => None,
+        },
+        v1::ResetKind::SoftOut | v1::ResetKind::Unknown => {
+            if negotiated.is_none() {
+                Some("not-established")
+            } else {
+                None
+            }
+        }
+    }
 }
 
-fn prefix_or_address(text: &str) -> Result<Wanted, Refusal> {
-    if let Ok(address) = text.parse() {
-        return Ok(Wanted::Address(address));
+/// Policies and lists of a document, each as it is written there.
+fn policy_texts(owner: &str, definitions: &Definitions) -> Vec<v1::PolicyText> {
+    let mut texts = Vec::new();
+    let mut add = |kind: &str, name: &str, only: Definitions| {
+        let document = Document { definitions: only, ..Document::default() };
+        texts.push(v1::PolicyText {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+            // Of values that were read from text, none cannot be written.
+            text: document.to_yaml().unwrap_or_default(),
+        });
+    };
+    let nothing = Definitions::default;
+    for (name, policy) in &definitions.policies {
+        let policies = [(name.clone(), policy.clone())].into();
+        add("policy", name, Definitions { policies, ..nothing() });
     }
-    text.parse().map(Wanted::Prefix).map_err(|error: inet::PrefixError| {
-        Refusal::Invalid(format!("{error}; an address is taken too"))
-    })
+    for (name, list) in &definitions.prefix_lists {
+        let prefix_lists = [(name.clone(), list.clone())].into();
+        add("prefix-list", name, Definitions { prefix_lists, ..nothing() });
+    }
+    for (name, list) in &definitions.community_lists {
+        let community_lists = [(name.clone(), list.clone())].into();
+        add("community-list", name, Definitions { community_lists, ..nothing() });
+    }
+    for (name, list) in &definitions.as_path_lists {
+        let as_path_lists = [(name.clone(), list.clone())].into();
+        add("as-path-list", name, Definitions { as_path_lists, ..nothing() });
+    }
+    texts
 }
 
 /// One page of a walk that comes in no order: the first `limit` prefixes after `after`.
-struct Page<T> {
-    family: Family,
-    only: Option<Prefix>,
+pub(super) struct Page<T> {
+    pub(super) family: Family,
+    pub(super) only: Option<Prefix>,
     after: Option<Prefix>,
     limit: usize,
-    items: BTreeMap<Prefix, Vec<T>>,
-    more: bool,
+    pub(super) items: BTreeMap<Prefix, Vec<T>>,
+    pub(super) more: bool,
 }
 
 impl<T> Page<T> {
-    fn new(family: &str, only: &str, after: &str, limit: u32) -> Result<Page<T>, Refusal> {
+    pub(super) fn new(
+        family: &str,
+        only: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<T>, Refusal> {
         let prefix = |text: &str| match text {
             "" => Ok(None),
             text => text.parse().map(Some),
@@ -320,7 +373,7 @@ impl<T> Page<T> {
         Ok(Page { family, only, after, limit, items: BTreeMap::new(), more: false })
     }
 
-    fn add(&mut self, prefix: Prefix, items: impl FnOnce() -> Vec<T>) {
+    pub(super) fn add(&mut self, prefix: Prefix, items: impl FnOnce() -> Vec<T>) {
         let asked = self.only.is_none_or(|only| only == prefix);
         let due = self.after.is_none_or(|after| prefix > after);
         if !asked || !due || prefix.family() != self.family {

@@ -13,15 +13,22 @@ pub(super) struct Facts {
     pub(super) ipv6: Option<Ipv6Addr>,
 }
 
-/// Looks the interface towards a peer up: where packets to it leave, else where our address of
-/// the session is. Our address of the session is the first choice of its family.
-pub(super) fn towards(table: &RouteTable, peer: IpAddr, local: IpAddr) -> Facts {
-    let leaving = match table.resolve(&NextHop::from(peer)) {
+/// Looks the interface towards a peer up: the one it is known to be `on`, else where packets to it
+/// leave, else where our address of the session is. Our address of the session is the first choice
+/// of its family.
+pub(super) fn towards(
+    table: &RouteTable,
+    peer: IpAddr,
+    local: IpAddr,
+    on: Option<LinkName>,
+) -> Facts {
+    let known = on.and_then(|name| table.links().find(|link| link.name == name));
+    let leaving = || match table.resolve(&NextHop::from(peer)) {
         Resolution::Resolved { legs, .. } => legs.first().map(|leg| leg.link),
         Resolution::Unresolved(_) => None,
     };
     let having = || table.links().map(|link| link.index).find(|link| has(table, *link, local));
-    let Some(index) = leaving.or_else(having) else {
+    let Some(index) = known.map(|link| link.index).or_else(leaving).or_else(having) else {
         let mut facts = Facts::default();
         facts.take(local);
         return facts;
@@ -74,6 +81,8 @@ mod tests {
             index: LinkIndex(n),
             name: name.parse().unwrap(),
             up: true,
+            master: None,
+            vrf_table: None,
         };
         let address =
             |n: u32, text: &str| LinkAddress { link: LinkIndex(n), address: text.parse().unwrap() };
@@ -82,10 +91,11 @@ mod tests {
             table: 254,
             protocol: 2,
             metric: 0,
-            target: KernelTarget::Legs(vec![Leg {
-                gateway: gateway.map(|g| g.parse().unwrap()),
-                link: LinkIndex(n),
-            }]),
+            target: KernelTarget::Legs(vec![Leg::new(
+                gateway.map(|g| g.parse().unwrap()),
+                LinkIndex(n),
+            )]),
+            object: None,
         };
         let snapshot = Snapshot {
             links: vec![link(1, "lo"), link(2, "eth0"), link(3, "up1")],
@@ -103,6 +113,7 @@ mod tests {
                 route("9.9.9.9/32", Some("169.254.1.1"), 3),
                 route("172.18.0.0/16", None, 2),
             ],
+            objects: None,
         };
         let mut table = RouteTable::new(config(Owner::ROUTER, false));
         table.handle(Timestamp::ZERO, Input::Kernel(KernelEvent::Snapshot(snapshot)));
@@ -113,7 +124,11 @@ mod tests {
     #[track_caller]
     fn check(peer: &str, local: &str, expect: &str) {
         let (peer, local): (IpAddr, IpAddr) = (peer.parse().unwrap(), local.parse().unwrap());
-        let facts = super::towards(&table(), peer, local);
+        let on = match peer {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some("up1".parse().unwrap()),
+            _ => None,
+        };
+        let facts = super::towards(&table(), peer, local, on);
         let text = |value: Option<String>| value.unwrap_or("none".to_owned());
         let got = format!(
             "{} {} {}",
@@ -128,6 +143,11 @@ mod tests {
     fn the_interface_towards_the_peer_gives_the_other_family() {
         check("9.9.9.9", "169.254.1.2", "up1 169.254.1.2 fd01::2");
         check("172.18.0.9", "172.18.0.2", "eth0 172.18.0.2 fc00::2");
+    }
+
+    #[test]
+    fn a_link_local_peer_is_on_its_link() {
+        check("fe80::1", "fe80::2", "up1 169.254.1.2 fd01::2");
     }
 
     #[test]

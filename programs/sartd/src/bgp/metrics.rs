@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use node_api::v1;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use route_table::LAG_BUCKETS;
 
 /// What the collector shows.
 #[derive(Debug, Default)]
@@ -18,6 +20,7 @@ pub(super) struct Shown {
     pub(super) neighbors: Arc<v1::NeighborList>,
     pub(super) counts: bgp_speaker::Counts,
     pub(super) fib: route_table::Stats,
+    pub(super) fib_counters: route_table::Counters,
     pub(super) conditions: usize,
 }
 
@@ -86,8 +89,12 @@ impl Collector for View {
         let sets = shown.counts.attribute_sets;
         gauge(&mut to, "sart_bgp_attribute_sets", "Attribute sets kept", sets)?;
         fib(&mut to, &shown.fib)?;
-        peers(&mut to, &shown.neighbors.neighbors)?;
-        families(&mut to, &shown.neighbors.neighbors)
+        fib_counters(&mut to, &shown.fib_counters)?;
+        let neighbors = &shown.neighbors.neighbors;
+        peers(&mut to, neighbors)?;
+        last_errors(&mut to, neighbors)?;
+        bfd(&mut to, neighbors)?;
+        families(&mut to, neighbors)
     }
 }
 
@@ -115,6 +122,8 @@ fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
         ("stale", stale),
         ("not_installed", not_installed),
     ];
+    let wanted = installed + pending + unresolved + blocked + failed + not_installed;
+    gauge(to, "sart_fib_wanted", "Prefixes that a source wants", wanted)?;
     let help = "Prefixes of the FIB by state";
     let mut encoder = to.encode_descriptor("sart_fib_routes", help, None, MetricType::Gauge)?;
     for (state, count) in states {
@@ -123,10 +132,34 @@ fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
     Ok(())
 }
 
+fn fib_counters(to: &mut DescriptorEncoder, counters: &route_table::Counters) -> fmt::Result {
+    let route_table::Counters { route_writes, object_writes, failures: _, resyncs, lag } = counters;
+    let values = [
+        ("sart_fib_route_writes", "Writes of routes that the kernel took", *route_writes),
+        (
+            "sart_fib_object_writes",
+            "Writes of next-hop objects that the kernel took",
+            *object_writes,
+        ),
+        ("sart_fib_resyncs", "How often all of the kernel's routes were read anew", *resyncs),
+    ];
+    for (name, help, value) in values {
+        let encoder = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)?;
+    }
+    let help = "Time from a route being wanted to its being in the kernel";
+    let mut encoder =
+        to.encode_descriptor("sart_fib_lag_seconds", help, None, MetricType::Histogram)?;
+    let bounds = LAG_BUCKETS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(lag.buckets).collect();
+    encoder.encode_histogram::<NoLabelSet>(lag.sum.as_secs_f64(), lag.count, &buckets, None)
+}
+
 type PeerValue = (&'static str, &'static str, fn(&v1::Neighbor) -> u64);
 
 fn peers(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
-    let gauges: [PeerValue; 2] = [
+    let gauges: [PeerValue; 3] = [
+        ("sart_bgp_peer_queued_bytes", "Bytes that wait to be sent", |peer| peer.queued_bytes),
         (
             "sart_bgp_peer_state",
             "State: 1 Idle, 2 Connect, 3 Active, 4 OpenSent, 5 OpenConfirm, 6 Established",
@@ -142,7 +175,16 @@ fn peers(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
             ConstGauge::new(as_gauge(value(peer))).encode(family)?;
         }
     }
-    let counters: [PeerValue; 5] = [
+    let counters: [PeerValue; 8] = [
+        ("sart_bgp_peer_established", "How often the session was Established", |peer| {
+            peer.established
+        }),
+        ("sart_bgp_peer_notifications_received", "NOTIFICATION messages that came", |peer| {
+            peer.received.map_or(0, |messages| messages.notification)
+        }),
+        ("sart_bgp_peer_notifications_sent", "NOTIFICATION messages that went", |peer| {
+            peer.sent.map_or(0, |messages| messages.notification)
+        }),
         ("sart_bgp_peer_flaps", "How often the session was lost", |peer| peer.flaps),
         ("sart_bgp_peer_messages_received", "Messages of this session", |peer| {
             peer.session.as_ref().map_or(0, |session| session.messages_in)
@@ -168,10 +210,46 @@ fn peers(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
     Ok(())
 }
 
+/// When the last session or attempt failed, by whom, and with which NOTIFICATION.
+fn last_errors(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
+    let (name, help) = ("sart_bgp_peer_last_error_seconds", "Unix time of the last error");
+    let mut encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (peer, error) in peers.iter().filter_map(|peer| Some((peer, peer.last_error.as_ref()?))) {
+        let [address, peer_name] = labels(peer);
+        let code = format!("{}/{}", error.code, error.subcode);
+        let by = error.by().words().to_owned();
+        let labels = [address, peer_name, ("by", by), ("code", code)];
+        ConstGauge::new(as_gauge(error.at)).encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Of neighbors that BFD is to watch.
+fn bfd(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
+    let watched = || peers.iter().filter_map(|peer| Some((peer, peer.bfd.as_ref()?)));
+    let (name, help) = ("sart_bfd_up", "Whether BFD sees the neighbor");
+    let mut encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (peer, bfd) in watched() {
+        let up = i64::from(bfd.state == "Up");
+        ConstGauge::new(up).encode(encoder.encode_family(&labels(peer))?)?;
+    }
+    let (name, help) = ("sart_bfd_downs", "How often BFD has lost the neighbor");
+    let mut encoder = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (peer, bfd) in watched() {
+        ConstCounter::new(bfd.downs).encode(encoder.encode_family(&labels(peer))?)?;
+    }
+    Ok(())
+}
+
 type FamilyValue = (&'static str, &'static str, fn(&v1::FamilyStatus) -> u64);
 
 fn families(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
-    let gauges: [FamilyValue; 4] = [
+    let gauges: [FamilyValue; 5] = [
+        (
+            "sart_bgp_peer_prefixes_limit",
+            "Prefixes that may be received; 0: any number",
+            |family| family.max_prefixes,
+        ),
         ("sart_bgp_peer_prefixes_received", "Paths received", |family| family.received),
         ("sart_bgp_peer_prefixes_accepted", "Paths that may be used", |family| family.accepted),
         ("sart_bgp_peer_prefixes_advertised", "Prefixes sent", |family| family.advertised),
@@ -217,6 +295,14 @@ mod tests {
             name: "spine0".to_owned(),
             state: v1::SessionState::Established as i32,
             families: vec![family],
+            last_error: Some(v1::SessionError {
+                by: v1::By::Peer as i32,
+                at: 5,
+                code: 6,
+                subcode: 2,
+                ..Default::default()
+            }),
+            bfd: Some(v1::BfdStatus { state: "Up".to_owned(), ..Default::default() }),
             ..Default::default()
         };
         let list = v1::NeighborList { neighbors: vec![peer], ..Default::default() };
@@ -228,6 +314,9 @@ mod tests {
             r#"sart_bgp_peer_prefixes_received{peer="10.0.0.1",name="spine0",family="ipv4"} 7"#,
             r#"sart_fib_routes{state="installed"} 0"#,
             r#"sart_bgp_peer_flaps_total{peer="10.0.0.1",name="spine0"} 0"#,
+            r#"sart_bgp_peer_last_error_seconds{peer="10.0.0.1",name="spine0",by="peer",code="6/2"} 5"#,
+            r#"sart_bfd_up{peer="10.0.0.1",name="spine0"} 1"#,
+            r#"sart_fib_lag_seconds_bucket{le="+Inf"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

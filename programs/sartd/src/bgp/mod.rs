@@ -3,16 +3,24 @@
 //! One task owns the speaker and the route table ([`router`]); it hears of connections, the kernel,
 //! the API and time, and does what the two machines want done. Everything else here is wiring.
 
+mod bfd_task;
 mod calls;
 mod clock;
+mod conns;
+mod edges;
+mod happened;
 mod links;
+mod listeners;
 mod metrics;
 mod owners;
 mod publish;
 mod router;
+mod secrets;
 mod show;
 mod start;
 mod store;
+mod tables;
+mod writes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

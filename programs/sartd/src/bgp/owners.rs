@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bgp_speaker::{Desired, Global};
+use bgp_speaker::{Desired, Global, Multipath};
 use node_api::v1::{self, edit_request::Edit};
-use router_config::{DEFAULT_FIB_TABLE, Diff, Document, Place, Problem, Reason, SCHEMA_VERSION};
+use router_config::{
+    DEFAULT_FIB_TABLE, Diff, Document, Host, MultiPath, Place, Problem, Reason, SCHEMA_VERSION,
+};
 
+use super::secrets;
 use super::store::{Store, Stored, is_owner_name};
 
 /// The owner whose document is the file and the flags.
@@ -31,6 +34,8 @@ pub(super) struct Owners {
     /// Owners that must speak before the router counts as whole.
     expected: BTreeSet<String>,
     store: Store,
+    /// Stored documents that are refused now, and why, by owner: until it speaks.
+    pub(super) refused: BTreeMap<String, String>,
     /// Why documents could not be stored, while it lasts.
     pub(super) store_failure: Option<String>,
 }
@@ -47,7 +52,8 @@ pub(super) struct Accepted {
 
 impl Owners {
     pub(super) fn new(store: Store, expected: BTreeSet<String>) -> Owners {
-        Owners { owners: BTreeMap::new(), expected, store, store_failure: None }
+        let (owners, refused) = (BTreeMap::new(), BTreeMap::new());
+        Owners { owners, expected, store, refused, store_failure: None }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -76,6 +82,7 @@ impl Owners {
                 Err(problems) => {
                     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
                     tracing::warn!(owner = name, ?problems, "a stored document is refused");
+                    self.refused.insert(name, problems.join("; "));
                 }
             }
         }
@@ -84,7 +91,7 @@ impl Owners {
 
     /// Takes the document of the file and the flags.
     pub(super) fn set_file(&mut self, document: Document) -> Result<Desired, Problem> {
-        let desired = document.desired(FILE)?;
+        let desired = desired(&document, FILE)?;
         let owner = Owner { document, generation: 1, schema_version: SCHEMA_VERSION, spoken: true };
         self.owners.insert(FILE.to_owned(), owner);
         Ok(desired)
@@ -113,11 +120,18 @@ impl Owners {
         edit: Edit,
         global: Option<&Global>,
     ) -> Result<Accepted, Vec<Problem>> {
+        if let Some(problems) = self.refused.get(CLI) {
+            let message = format!(
+                "DocumentRefused: the stored document of {CLI} would be lost, which this version \
+                 does not take: {problems}; forget {CLI} first"
+            );
+            return Err(vec![problem(CLI, Reason::BadValue, message)]);
+        }
         let old = self.owners.get(CLI);
         let mut document = old.map(|owner| owner.document.clone()).unwrap_or_default();
         let bad = |message: String| vec![problem(CLI, Reason::BadValue, message)];
         match edit {
-            Edit::Merge(text) => document.merge(Document::parse(&text, CLI)?),
+            Edit::Merge(text) => document.merge(Document::parse_part(&text, CLI)?),
             Edit::RemoveNeighbor(address) => {
                 let parsed =
                     address.parse().map_err(|_| bad(format!("{address:?} is no address")))?;
@@ -163,6 +177,7 @@ impl Owners {
     /// Makes an accepted document the owner's, and stores it.
     pub(super) fn commit(&mut self, accepted: Accepted) -> (String, Desired) {
         let Accepted { owner: name, desired, document, stored, diff: _ } = accepted;
+        self.refused.remove(&name);
         let saved = self.store.save(&name, &stored);
         self.stored(&name, saved);
         let Stored { schema_version, generation, document: _ } = stored;
@@ -173,11 +188,17 @@ impl Owners {
 
     /// What forgetting an owner changes; none when it is not known.
     pub(super) fn check_forget(&self, name: &str) -> Option<Diff> {
-        Some(self.owners.get(name)?.document.diff(&Document::default()))
+        let nothing = Document::default();
+        match self.owners.get(name) {
+            Some(owner) => Some(owner.document.diff(&nothing)),
+            // Of a refused document nothing is in force, but it is stored.
+            None => self.refused.contains_key(name).then(|| nothing.diff(&nothing)),
+        }
     }
 
     /// Forgets an owner.
     pub(super) fn forget(&mut self, name: &str) {
+        self.refused.remove(name);
         let removed = self.store.remove(name);
         self.stored(name, removed);
         self.owners.remove(name);
@@ -199,7 +220,13 @@ impl Owners {
     pub(super) fn silent(&self) -> Vec<String> {
         let stored = self.owners.iter().filter(|(_, owner)| !owner.spoken).map(|(name, _)| name);
         let unknown = self.expected.iter().filter(|name| !self.owners.contains_key(*name));
-        stored.chain(unknown).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        stored
+            .chain(unknown)
+            .chain(self.refused.keys())
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// The kernel's table that routes are written to, and who says so.
@@ -210,6 +237,12 @@ impl Owners {
     /// The table to open at the start, when nothing is known yet.
     pub(super) fn fib_table_or_default(&self) -> u32 {
         self.fib_table().unwrap_or(DEFAULT_FIB_TABLE)
+    }
+
+    /// The kernel's tables that routes are announced from.
+    pub(super) fn redistributed_tables(&self) -> BTreeSet<u32> {
+        let all = self.owners.values().flat_map(|owner| &owner.document.redistribute);
+        all.map(|wanted| wanted.table.unwrap_or(DEFAULT_FIB_TABLE)).collect()
     }
 
     /// The TCP port that BGP is heard on.
@@ -244,8 +277,13 @@ fn read(owner: &str, stored: &Stored) -> Result<(Document, Desired), Vec<Problem
         return Err(vec![problem(owner, Reason::BadValue, message)]);
     }
     let document = Document::parse(&stored.document, owner)?;
-    let desired = document.desired(owner).map_err(|problem| vec![problem])?;
+    let desired = desired(&document, owner).map_err(|problem| vec![problem])?;
     Ok((document, desired))
+}
+
+/// What the speaker is to do for a document, with the keys of its files.
+pub(super) fn desired(document: &Document, name: &str) -> Result<Desired, Problem> {
+    document.desired_on(name, Host { read: &secrets::read, keys: &[] })
 }
 
 fn problem(document: &str, reason: Reason, message: String) -> Problem {
@@ -257,13 +295,32 @@ fn problem(document: &str, reason: Reason, message: String) -> Problem {
 fn complete_global(document: &mut Document, global: Option<&Global>) {
     let says_something = document.asn.is_some()
         || document.router_id.is_some()
+        || document.cluster_id.is_some()
         || document.multi_path.is_some()
-        || document.transit.is_some();
+        || document.transit.is_some()
+        || document.require_policy.is_some()
+        || document.default_local_pref.is_some();
     if let (true, Some(global)) = (says_something, global) {
         document.asn.get_or_insert(global.asn);
         document.router_id.get_or_insert(global.router_id);
-        document.multi_path.get_or_insert(global.multi_path);
+        if document.cluster_id.is_none() {
+            document.cluster_id = global.cluster_id;
+        }
+        if document.multi_path.is_none() {
+            let rules = global.multi_path;
+            document.multi_path = Some(rules != Multipath::NONE);
+            // The two that have a name of their own need no rules.
+            let named = rules == Multipath::NONE || rules == Multipath::ALL;
+            document.multi_path_rules = (!named).then_some(MultiPath {
+                ebgp: Some(rules.ebgp),
+                ibgp: Some(rules.ibgp),
+                relax_as_path: Some(rules.relax_as_path),
+                link_bandwidth: Some(rules.link_bandwidth),
+            });
+        }
         document.transit.get_or_insert(global.transit);
+        document.require_policy.get_or_insert(global.require_policy);
+        document.default_local_pref.get_or_insert(global.default_local_pref);
     }
 }
 

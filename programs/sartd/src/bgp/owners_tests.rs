@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bgp_speaker::Global;
+use bgp_speaker::{Global, Multipath};
 use inet::Asn;
 use node_api::v1::{self, edit_request::Edit};
 
-use super::{Owners, Store};
+use super::{Owners, Store, Stored};
 
 /// A run directory of its own, gone at the end.
 struct RunDir(PathBuf);
@@ -47,10 +47,9 @@ fn apply(owners: &mut Owners, name: &str, document: &str) -> Result<Vec<String>,
 
 fn global() -> Global {
     Global {
-        asn: Asn::new(65000).unwrap(),
-        router_id: "10.0.0.1".parse().unwrap(),
-        multi_path: true,
+        multi_path: Multipath::ALL,
         transit: false,
+        ..Global::new(Asn::new(65000).unwrap(), "10.0.0.1".parse().unwrap())
     }
 }
 
@@ -145,6 +144,24 @@ fn what_the_cli_leaves_out_stays_as_it_is() {
     assert_eq!(accepted.desired.global, Some(wanted));
     let edit = Edit::Merge("asn: 65001".to_owned());
     assert!(owners.check_edit(edit, None).is_err());
+}
+
+#[test]
+fn a_refused_document_of_the_cli_is_not_overwritten() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    let later = Stored { schema_version: 9, generation: 1, document: "speed: 1".to_owned() };
+    owners.store().save("cli", &later).unwrap();
+    assert!(owners.load().is_empty());
+    assert_eq!(owners.silent(), ["cli"]);
+    let edit = || Edit::Merge("neighbors: [{address: 10.0.0.1, asn: 1}]".to_owned());
+    let refused = &owners.check_edit(edit(), None).unwrap_err()[0].message;
+    assert!(refused.starts_with("DocumentRefused: ") && refused.contains("version 9"), "{refused}");
+    assert_eq!(owners.store().load(), [("cli".to_owned(), later)]);
+    assert!(owners.check_forget("cli").is_some_and(|diff| diff.is_empty()));
+    owners.forget("cli");
+    assert!(owners.silent().is_empty() && owners.store().load().is_empty());
+    owners.check_edit(edit(), None).unwrap();
 }
 
 #[test]

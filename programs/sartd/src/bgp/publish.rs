@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bgp_speaker::PeerSnapshot;
 use health::{CheckHandle, Checks};
 use inet::{Prefix, Timestamp};
 use node_api::v1;
 use tokio::sync::watch;
 
-use super::clock::Clock;
 use super::metrics::View;
 use super::router::Router;
 use super::show;
@@ -25,10 +25,11 @@ const FIB_EVERY: Duration = Duration::from_secs(5);
 
 /// What is published, and when it is due.
 pub(super) struct Publisher {
-    clock: Clock,
     neighbors: watch::Sender<Arc<v1::NeighborList>>,
     advertised: watch::Sender<Arc<v1::AdvertisedList>>,
     view: View,
+    /// Those that were told last.
+    conditions: Vec<v1::Condition>,
     kernel: CheckHandle,
     tables: CheckHandle,
     neighbors_due: Due,
@@ -45,12 +46,12 @@ struct Due {
 }
 
 impl Publisher {
-    pub(super) fn new(clock: Clock, checks: &Checks, view: View) -> Publisher {
+    pub(super) fn new(checks: &Checks, view: View) -> Publisher {
         Publisher {
-            clock,
             neighbors: watch::Sender::default(),
             advertised: watch::Sender::default(),
             view,
+            conditions: Vec::new(),
             kernel: checks.add("kernel", "its routes were not read yet"),
             tables: checks.add("tables", "not looked at yet"),
             neighbors_due: Due::new(NEIGHBORS_EVERY),
@@ -101,8 +102,10 @@ impl Router {
             });
         }
         if self.parts.publisher.fib_due.take(now) {
-            let stats = self.parts.table.stats();
-            self.parts.publisher.view.update(|shown| shown.fib = stats);
+            let (stats, counters) = (self.parts.table.stats(), self.parts.table.counters());
+            self.parts.publisher.view.update(|shown| {
+                (shown.fib, shown.fib_counters) = (stats, counters);
+            });
         }
     }
 
@@ -112,6 +115,8 @@ impl Router {
             conditions: self.conditions(),
         });
         let (counts, conditions) = (self.parts.speaker.counts(), list.conditions.len());
+        self.tell_conditions(&self.parts.publisher.conditions, &list.conditions);
+        self.parts.publisher.conditions.clone_from(&list.conditions);
         let publisher = &self.parts.publisher;
         publisher.view.update(|shown| {
             shown.neighbors = Arc::clone(&list);
@@ -137,8 +142,15 @@ impl Router {
 
     /// All peers as the API shows them.
     pub(super) fn neighbors(&self) -> Vec<v1::Neighbor> {
-        let clock = self.parts.publisher.clock;
-        self.parts.speaker.peers().map(|peer| show::neighbor(&clock, &peer)).collect()
+        self.parts.speaker.peers().map(|peer| self.neighbor(&peer)).collect()
+    }
+
+    /// A peer as the API shows it.
+    pub(super) fn neighbor(&self, peer: &PeerSnapshot) -> v1::Neighbor {
+        let clock = &self.parts.clock;
+        let mut shown = show::neighbor(clock, peer);
+        self.parts.edges.show(clock, &peer.config.address, peer.source, &mut shown);
+        shown
     }
 
     /// What a person should know now.
@@ -150,11 +162,20 @@ impl Router {
         for (address, reason) in &self.deaf {
             add("ListenFailed", format!("{address}: {reason}; sessions that we dial work"));
         }
+        for (name, reason) in &*self.parts.unheard.borrow() {
+            add(name, reason.clone());
+        }
+        for (name, message) in self.parts.edges.conditions() {
+            add(name, message);
+        }
         if let Some(reason) = &self.kernel_lost {
             add("KernelLost", reason.clone());
         }
         if let Some(reason) = &self.parts.owners.store_failure {
             add("StoreFailed", format!("documents are not stored: {reason}"));
+        }
+        for (owner, problems) in &self.parts.owners.refused {
+            add("DocumentRefused", format!("the stored document of {owner}: {problems}"));
         }
         if self.parts.speaker.global().is_none() {
             add("NotConfigured", "no owner has given an AS number and a router id".to_owned());
@@ -164,6 +185,13 @@ impl Router {
         {
             let message = format!(
                 "fib-table-change: table {wanted} is written to after a restart of the router"
+            );
+            add("RestartNeeded", message);
+        }
+        let wanted = self.parts.owners.redistributed_tables();
+        for table in wanted.difference(&self.parts.tables) {
+            let message = format!(
+                "redistribute: table {table} is read after a restart of the router, not before"
             );
             add("RestartNeeded", message);
         }
@@ -237,6 +265,12 @@ fn without_traffic(list: &v1::NeighborList) -> v1::NeighborList {
     for session in list.neighbors.iter_mut().filter_map(|neighbor| neighbor.session.as_mut()) {
         (session.messages_in, session.messages_out) = (0, 0);
         (session.updates_in, session.updates_out) = (0, 0);
+    }
+    for neighbor in &mut list.neighbors {
+        (neighbor.received, neighbor.sent, neighbor.queued_bytes) = (None, None, 0);
+        if let Some(bfd) = &mut neighbor.bfd {
+            (bfd.packets_sent, bfd.packets_received) = (0, 0);
+        }
     }
     list
 }

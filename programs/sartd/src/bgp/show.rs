@@ -1,24 +1,79 @@
 //! The machines' values as the API shows them.
 
-use bgp_packet::Attributes;
-use bgp_session::{Conn, Failure, Negotiated, State};
-use bgp_speaker::{PathState, PeerSnapshot, RouteView};
+use std::time::Duration;
+
+use bfd::Hop;
+use bgp_packet::{Attributes, FamilyFlags};
+use bgp_policy::Policy;
+use bgp_session::{By, Conn, Counters, FailureReport, Negotiated, State};
+use bgp_speaker::{PeerSnapshot, PeerSource, RouteView, TableRow};
 use inet::{Family, Prefix};
 use node_api::v1;
 use route_table::{KernelTarget, LinkIndex, RouteState};
 
+use super::bfd_task::Standing;
 use super::clock::Clock;
+use super::tables;
 
 /// A peer.
 pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
-    let PeerSnapshot { owner, config, status, local, families } = peer;
-    let last_error = status.last_failure.as_ref().map(|last| v1::SessionError {
-        message: last.failure.to_string(),
-        by: by(&last.failure) as i32,
-        at: clock.unix(last.at),
-    });
+    let PeerSnapshot { owner, config, status, wanted, .. } = peer;
     let negotiated = status.negotiated.as_deref();
-    let session = negotiated.map(|negotiated| v1::Session {
+    let session = negotiated.map(|negotiated| session(peer, negotiated));
+    let families = peer.families.iter().filter(|(family, _)| config.families.contains(family)).map(
+        |(family, counts)| v1::FamilyStatus {
+            family: family.to_string(),
+            negotiated: negotiated.is_some_and(|n| n.families.contains(family)),
+            received: counts.received.received.into(),
+            accepted: counts.received.accepted.into(),
+            advertised: counts.sent.into(),
+            stale: counts.received.stale.into(),
+            max_prefixes: counts.max_prefixes.map_or(0, |max| max.limit.into()),
+        },
+    );
+    let policies = |policy: &Option<Policy>| -> Vec<String> {
+        let names = policy.iter().flat_map(Policy::definitions);
+        names.map(|(name, _)| name.to_owned()).collect()
+    };
+    v1::Neighbor {
+        name: config.name.clone().unwrap_or_else(|| config.address.to_string()),
+        address: config.address.to_string(),
+        // Of a peer that may have one of several, the one that it has.
+        asn: negotiated.map_or(config.asn, |n| n.asn).get(),
+        owner: owner.clone(),
+        state: state(status.state) as i32,
+        since: clock.unix(status.since),
+        last_error: peer.last_failure.as_ref().map(|last| error(clock, last)),
+        session,
+        flaps: status.flaps,
+        families: families.collect(),
+        groups: config.groups.iter().cloned().collect(),
+        passive: config.passive,
+        idle_reason: status.idle.map(|idle| idle.reason.to_string()).unwrap_or_default(),
+        idle_until: status.idle.and_then(|idle| idle.until).map_or(0, |at| clock.unix(at)),
+        bfd: None,
+        interface: wanted.tcp.interface.map(|link| link.to_string()).unwrap_or_default(),
+        import: policies(&wanted.rules.import),
+        export: policies(&wanted.rules.export),
+        authentication: wanted.tcp.password.as_ref().map_or("", |_| "md5").to_owned(),
+        minimum_ttl: wanted.tcp.min_ttl().map_or(0, u32::from),
+        dynamic: match peer.source {
+            PeerSource::Dynamic(prefix) => prefix.to_string(),
+            PeerSource::Configured | PeerSource::Unnumbered(_) => String::new(),
+        },
+        established: status.established,
+        connect_retries: status.connect_retries,
+        configured_hold_time: config.hold_time.into(),
+        queued_bytes: peer.waiting as u64,
+        received: Some(messages(&status.received)),
+        sent: Some(messages(&status.sent)),
+        key_error: String::new(),
+    }
+}
+
+fn session(peer: &PeerSnapshot, negotiated: &Negotiated) -> v1::Session {
+    let PeerSnapshot { status, local, .. } = peer;
+    v1::Session {
         local_address: local.map(|address| address.to_string()).unwrap_or_default(),
         remote_router_id: negotiated.router_id.to_string(),
         hold_time: negotiated.hold_time.into(),
@@ -32,34 +87,72 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
             Conn::Outgoing(_) => v1::By::Us as i32,
             Conn::Incoming(_) => v1::By::Peer as i32,
         },
-    });
-    let families = families.iter().filter(|(family, _)| config.families.contains(family)).map(
-        |(family, counts)| v1::FamilyStatus {
-            family: family.to_string(),
-            negotiated: negotiated.is_some_and(|n| n.families.contains(family)),
-            received: counts.received.received.into(),
-            accepted: counts.received.accepted.into(),
-            advertised: counts.sent.into(),
-            stale: counts.received.stale.into(),
-        },
-    );
-    v1::Neighbor {
-        name: config.name.clone().unwrap_or_else(|| config.address.to_string()),
-        address: config.address.to_string(),
-        asn: config.asn.get(),
-        owner: owner.clone(),
-        state: state(status.state) as i32,
-        since: clock.unix(status.since),
-        last_error,
-        session,
-        flaps: status.flaps,
-        families: families.collect(),
-        groups: config.groups.iter().cloned().collect(),
-        passive: config.passive,
+        remote_asn: negotiated.asn.get(),
+        local_asn: negotiated.own_asn.get(),
+        send_hold_time: negotiated.send_hold_time,
+        remote_role: negotiated.role.map(|role| role.to_string()).unwrap_or_default(),
+        restart_time: negotiated.graceful_restart.as_ref().map(|gr| gr.restart_time.into()),
     }
 }
 
-fn state(state: State) -> v1::SessionState {
+fn messages(counters: &Counters) -> v1::Messages {
+    let Counters { open, update, notification, keepalive, route_refresh } = *counters;
+    v1::Messages { open, update, notification, keepalive, route_refresh }
+}
+
+fn error(clock: &Clock, last: &FailureReport) -> v1::SessionError {
+    let notification = last.notification.as_ref();
+    let subcode = notification.and_then(|n| n.subcode_words);
+    let data = notification.map(|n| n.data.as_slice()).unwrap_or_default();
+    v1::SessionError {
+        message: last.words.clone(),
+        by: match last.by {
+            By::Us => v1::By::Us,
+            By::Peer => v1::By::Peer,
+            By::Network => v1::By::Network,
+        }
+        .into(),
+        at: clock.unix(last.at),
+        code: notification.map_or(0, |n| n.code.into()),
+        subcode: notification.map_or(0, |n| n.subcode.into()),
+        code_words: notification.map_or("", |n| n.code_words).to_owned(),
+        subcode_words: subcode.unwrap_or_default().to_owned(),
+        data: data.iter().map(|byte| format!("{byte:02x}")).collect(),
+        details: last.details.iter().map(ToString::to_string).collect(),
+        state: state(last.state).into(),
+    }
+}
+
+/// How BFD with a peer stands.
+pub(super) fn bfd(clock: &Clock, standing: &Standing, hop: Hop) -> v1::BfdStatus {
+    let multihop = hop == Hop::Multi;
+    let status = match standing {
+        Standing::Session(status) => status,
+        Standing::Without(error) => {
+            return v1::BfdStatus { multihop, error: error.clone(), ..Default::default() };
+        }
+    };
+    let millis = |time: Option<Duration>| {
+        time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
+    };
+    v1::BfdStatus {
+        state: format!("{:?}", status.state),
+        remote_state: format!("{:?}", status.remote_state),
+        since: clock.unix(status.since),
+        diagnostic: status.diagnostic.to_string(),
+        remote_diagnostic: status.remote_diagnostic.to_string(),
+        multihop,
+        transmit_interval: millis(status.transmit_interval),
+        detection_time: millis(status.detection_time),
+        packets_sent: status.counters.sent,
+        packets_received: status.counters.received,
+        ups: status.counters.ups,
+        downs: status.counters.downs,
+        error: String::new(),
+    }
+}
+
+pub(super) fn state(state: State) -> v1::SessionState {
     match state {
         State::Idle => v1::SessionState::Idle,
         State::Connect => v1::SessionState::Connect,
@@ -70,39 +163,47 @@ fn state(state: State) -> v1::SessionState {
     }
 }
 
-fn by(failure: &Failure) -> v1::By {
-    match failure {
-        Failure::Sent(_) | Failure::Stopped => v1::By::Us,
-        Failure::Received(_) | Failure::PeerRestarted => v1::By::Peer,
-        Failure::TcpClosed(reason) if reason.is_empty() => v1::By::Peer,
-        Failure::TcpClosed(_) | Failure::TcpFailed(_) => v1::By::Network,
-    }
-}
-
 fn capabilities(negotiated: &Negotiated) -> Vec<String> {
     let families = negotiated.families.iter().map(|family| format!("{family}-unicast"));
+    let options = &negotiated.options;
     let flags = [
-        (negotiated.options.four_octet_as, "four-octet-as"),
-        (negotiated.options.extended_message, "extended-message"),
+        (options.four_octet_as, "four-octet-as"),
+        (options.extended_message, "extended-message"),
+        (options.ipv4_over_ipv6, "extended-next-hop"),
+        (options.add_path_receive != FamilyFlags::NONE, "add-path-receive"),
+        (options.add_path_send != FamilyFlags::NONE, "add-path-send"),
         (negotiated.route_refresh, "route-refresh"),
         (negotiated.enhanced_refresh, "enhanced-route-refresh"),
         (negotiated.graceful_restart.is_some(), "graceful-restart"),
+        (!negotiated.long_lived.is_empty(), "long-lived-graceful-restart"),
+        (negotiated.role.is_some(), "role"),
     ];
     let flags = flags.into_iter().filter(|(has, _)| *has).map(|(_, name)| name.to_owned());
     families.chain(flags).collect()
 }
 
 /// A path of a table.
-pub(super) fn route(prefix: &Prefix, view: &RouteView<'_>) -> v1::Route {
-    let (best, multipath, reason) = match view.state {
-        PathState::Best(step) => (true, false, step.to_string()),
-        PathState::Multipath => (false, true, String::new()),
-        PathState::Lost(step) => (false, false, step.to_string()),
-        PathState::Ineligible(why) => (false, false, why.to_string()),
-    };
+pub(super) fn route(prefix: &Prefix, view: &RouteView) -> v1::Route {
+    let (best, multipath, reason) = tables::words(Some(&view.state));
     let neighbor = view.peer.map(|address| address.to_string()).unwrap_or_default();
-    let path = path(prefix, view.attributes);
-    v1::Route { neighbor, best, multipath, reason, stale: view.stale, ..path }
+    let path = path(prefix, &view.attributes);
+    let path_id = view.path_id.0;
+    v1::Route { neighbor, best, multipath, reason, stale: view.stale, path_id, ..path }
+}
+
+/// A row of a page. Of what is sent, the neighbor is not said: it is the one asked for.
+pub(super) fn row(row: &TableRow) -> v1::Route {
+    let (best, multipath, reason) = tables::words(row.state.as_ref());
+    let neighbor = row.peer.filter(|_| row.state.is_some());
+    v1::Route {
+        neighbor: neighbor.map(|address| address.to_string()).unwrap_or_default(),
+        best,
+        multipath,
+        reason,
+        stale: row.stale,
+        path_id: row.path_id.0,
+        ..path(&row.prefix, &row.attributes)
+    }
 }
 
 /// A prefix with its attributes.
@@ -118,6 +219,14 @@ pub(super) fn path(prefix: &Prefix, attributes: &Attributes) -> v1::Route {
         med: attributes.med,
         communities: communities.map(|c| format!("{}:{}", c >> 16, c & 0xFFFF)).collect(),
         large_communities: large.map(|[a, b, c]| format!("{a}:{b}:{c}")).collect(),
+        extended_communities: attributes
+            .extended_communities
+            .iter()
+            .map(|c| format!("{:016x}", u64::from_be_bytes(*c)))
+            .collect(),
+        originator: attributes.originator_id.map(|id| id.to_string()).unwrap_or_default(),
+        cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
+        only_to_customer: attributes.only_to_customer.map(|asn| asn.get()),
         ..Default::default()
     }
 }
@@ -139,6 +248,7 @@ pub(super) fn fib(
             .collect(),
         Some(KernelTarget::Blackhole) => vec!["blackhole".to_owned()],
         Some(KernelTarget::Unreachable) => vec!["unreachable".to_owned()],
+        Some(KernelTarget::Prohibit) => vec!["prohibit".to_owned()],
         None => Vec::new(),
     };
     let error = match view.state {

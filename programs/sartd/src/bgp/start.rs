@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,20 @@ use bgp_speaker::{Input, Speaker, SpeakerConfig};
 use health::Checks;
 use inet::Family;
 use kernel::fib::Fib;
-use kernel::routes::Owner;
+use kernel::routes::{Owner, RouteError, TABLE_MAIN};
 use node_api::{Server, Token, Views};
-use prometheus_client::registry::Registry;
 use route_table::RouteTable;
 use router_config::Document;
-use sockets::Sockets;
+use sockets::{Neighbors, Sockets};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::bfd_task::BfdTask;
 use super::clock::Clock;
+use super::edges::Edges;
+use super::listeners::{Failures, Listeners};
 use super::metrics::Metrics;
-use super::owners::{FILE, Owners};
+use super::owners::{self, FILE, Owners};
 use super::publish::Publisher;
 use super::router::{Inputs, Parts, Router};
 use super::store::Store;
@@ -35,8 +37,9 @@ use super::{Args, OnExit};
 const MAX_FILE: u64 = 64 << 20;
 
 /// How long choosing waits for the peers' tables after a restart (RFC 4724 §4.1, Selection Deferral
-/// Timer). Well below the time for which peers keep our routes.
-const SELECTION_DEFERRAL: Duration = Duration::from_secs(30);
+/// Timer), and after any start for owners that stay silent. Well below the time for which peers keep
+/// our routes.
+pub(super) const SELECTION_DEFERRAL: Duration = Duration::from_secs(30);
 
 /// How long the kernel's routes may take to be read at the start.
 const KERNEL_TIME: Duration = Duration::from_secs(60);
@@ -71,7 +74,7 @@ pub(super) fn document(args: &Args) -> anyhow::Result<Option<Document>> {
         tracing::warn!("the endpoint of `fib` has no meaning any more: the kernel is written to");
     }
     // Checked here, so that a wrong file ends the program with a sentence.
-    document.desired(&name(args))?;
+    owners::desired(&document, &name(args))?;
     Ok((args.file.is_some() || !document.is_empty()).then_some(document))
 }
 
@@ -110,8 +113,10 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let table_id = owners.fib_table_or_default();
     let install = owners.fib_table().is_some();
     let owner = Owner::ROUTER.in_table(table_id);
+    let mut tables = owners.redistributed_tables();
+    tables.extend([table_id, TABLE_MAIN]);
     let Fib { routes, events: mut kernel_events } =
-        Fib::open(owner, &[]).context("cannot talk to the kernel")?;
+        open(owner, &tables).context("cannot talk to the kernel")?;
     // Before any session: a next hop that does not resolve yet would take routes away that the run
     // before has left.
     let first = tokio::time::timeout(KERNEL_TIME, kernel_events.next())
@@ -145,41 +150,64 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let (calls, requests) = mpsc::channel(CALLS);
     let checks = Checks::new();
     let metrics = Metrics::new();
-    let publisher = Publisher::new(clock, &checks, metrics.view());
+    let publisher = Publisher::new(&checks, metrics.view());
     let views = Views { neighbors: publisher.neighbors(), advertised: publisher.advertised() };
     let mut server = Server::new(calls, views);
     server.listen_unix(&args.run_dir.join("router.sock"))?;
-    server.listen_tcp(grpc, token).await?;
     let loop_time = metrics.loop_time();
     let write_failures = metrics.write_failures();
-    let _health = serve_health(health_port, checks, metrics.registry()).await?;
+    let events = server.events();
+    let (failures, unheard) = watch::channel(Failures::new());
+    let mut listeners = Listeners {
+        server,
+        grpc,
+        token,
+        health_port,
+        checks,
+        registry: Arc::new(metrics.registry()),
+        failures,
+        api: false,
+        health: None,
+    };
+    listeners.open().await;
 
-    let (sockets, socket_events) = Sockets::new();
+    let (sockets, socket_events) = Sockets::batched();
+    let (search, neighbors) = Neighbors::new();
+    let edges = Edges::new(search, BfdTask::start(clock));
     let parts = Parts {
         clock,
         speaker,
         table,
         table_id,
+        tables,
         owners,
         sockets,
         routes,
+        edges,
+        events,
         publisher,
         loop_time,
         write_failures,
         restarting,
+        unheard,
     };
     parts.publisher.kernel_read();
-    let inputs = Inputs { sockets: socket_events, kernel: kernel_events, calls: requests };
+    let inputs =
+        Inputs { sockets: socket_events, kernel: kernel_events, calls: requests, neighbors };
     let router = Router::new(parts);
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told = async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = listeners.keep_trying() => {}
+        }
     };
     let router = router.run(inputs, told).await;
     tracing::info!(on_exit = ?args.on_exit, "ending");
-    server.stop().await;
+    listeners.server.stop().await;
     tokio::select! {
         done = router.goodbye(args.on_exit == OnExit::Keep) => done,
         _ = terminate.recv() => anyhow::bail!("told to end twice: ended without a goodbye"),
@@ -187,18 +215,9 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     }
 }
 
-/// On all addresses of both families, or of IPv4 where the kernel has no IPv6.
-async fn serve_health(
-    port: u16,
-    checks: Checks,
-    registry: Registry,
-) -> Result<health::Server, health::ListenError> {
-    let registry = Arc::new(registry);
-    let (v6, v4) = ((Ipv6Addr::UNSPECIFIED, port), (Ipv4Addr::UNSPECIFIED, port));
-    match health::Server::start(v6.into(), checks.clone(), Arc::clone(&registry)).await {
-        Ok(server) => Ok(server),
-        Err(_) => health::Server::start(v4.into(), checks, registry).await,
-    }
+/// Opens both ways to the kernel, reading these tables.
+pub(super) fn open(owner: Owner, tables: &BTreeSet<u32>) -> Result<Fib, RouteError> {
+    Fib::open_reading(owner, &[], &tables.iter().copied().collect::<Vec<_>>())
 }
 
 /// Where the API and health listen: flags before the file before the defaults.

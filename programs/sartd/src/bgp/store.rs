@@ -4,7 +4,7 @@
 //! is written under another name and renamed.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,10 @@ impl Store {
     pub(super) fn save(&self, owner: &str, stored: &Stored) -> io::Result<()> {
         let path = self.path(owner);
         let temporary = path.with_extension("new");
-        fs::write(&temporary, serde_json::to_string(stored)?)?;
+        // A document may hold keys of TCP; a file of a crash in between may have another mode.
+        absent_is_fine(fs::remove_file(&temporary))?;
+        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(serde_json::to_string(stored)?.as_bytes())?;
         fs::rename(&temporary, &path)
     }
 

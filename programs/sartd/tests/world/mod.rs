@@ -50,7 +50,8 @@ impl World {
         if std::env::var_os(INSIDE).is_some() {
             return Some(World {
                 runtime: Runtime::new().unwrap(),
-                directory: Directory::new(test),
+                // Paths of sockets must be short.
+                directory: Directory::new(test.rsplit("::").next().unwrap_or(test)),
             });
         }
         let root = run("id", &["-u"]).is_ok_and(|(_, out)| out.trim() == "0");
@@ -83,6 +84,11 @@ impl World {
 
     pub(crate) fn block_on(&self, test: impl Future<Output = ()>) {
         self.runtime.block_on(test);
+    }
+
+    /// Gone at the end.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Host a (10.0.0.1, fd00::1), which the test itself is on, and host b (10.0.0.2, fd00::2).
@@ -172,6 +178,11 @@ impl Router {
     pub(crate) fn client(&self) -> RouterClient {
         let socket = self.run_dir.join("router.sock");
         RouterClient::new(Endpoint::Unix(socket), None).unwrap()
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     pub(crate) fn run_dir(&self) -> &Path {

@@ -1,0 +1,302 @@
+//! What the speaker wants of the world beside connections: keys, neighbors on links, BFD, and the
+//! kernel's routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use bfd::Key;
+use bgp_policy::KernelSource;
+use bgp_speaker::{BfdSession, Input, KernelRoute, PeerSource, TcpOptions, TcpPeer, Who};
+use inet::{LinkName, NextHop, Prefix, Timestamp};
+use node_api::v1;
+use route_table::{LinkIndex, Origin, Redistributed, RouteTable, Selector};
+use sockets::{Auth, Found, Neighbors};
+
+use super::bfd_task::{BfdTask, Standing};
+use super::clock::Clock;
+use super::router::Router;
+use super::show;
+
+/// What is kept of it.
+#[derive(Debug)]
+pub(super) struct Edges {
+    search: Neighbors,
+    pub(super) bfd: BfdTask,
+    /// Peers whose key is not in force, and why.
+    key_errors: BTreeMap<Who, String>,
+    /// What TCP must know, by whom it is of.
+    peers: BTreeMap<Who, TcpOptions>,
+    /// The neighbors that were found, by link.
+    found: BTreeMap<LinkName, IpAddr>,
+    /// BFD sessions that are wanted, and those among them that can be, by peer.
+    sessions: Vec<BfdSession>,
+    keys: BTreeMap<IpAddr, Key>,
+}
+
+impl Edges {
+    pub(super) fn new(search: Neighbors, bfd: BfdTask) -> Edges {
+        Edges {
+            search,
+            bfd,
+            key_errors: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            found: BTreeMap::new(),
+            sessions: Vec::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// The link that a link-local peer is on.
+    pub(super) fn link_of(&self, address: &IpAddr) -> Option<LinkName> {
+        if !is_link_local(address) {
+            return None;
+        }
+        let configured = self.peers.get(&Who::Address(*address)).and_then(|tcp| tcp.interface);
+        let on = || self.found.iter().find(|(_, found)| *found == address).map(|(link, _)| *link);
+        configured.or_else(on)
+    }
+
+    /// An address as a next hop: a link-local one with its link.
+    pub(super) fn next_hop(&self, address: IpAddr, learned_from: &IpAddr) -> NextHop {
+        let link = match is_link_local(&address) {
+            true => self.link_of(&address).or_else(|| self.link_of(learned_from)),
+            false => None,
+        };
+        NextHop { interface: link, ..NextHop::from(address) }
+    }
+
+    /// The address to dial: a link-local one with its link.
+    pub(super) fn dialled(
+        &self,
+        table: &RouteTable,
+        peer: SocketAddr,
+        tcp: &TcpOptions,
+    ) -> Result<SocketAddr, String> {
+        match peer {
+            SocketAddr::V6(v6) if is_link_local(&peer.ip()) && v6.scope_id() == 0 => {
+                let link = tcp.interface.or_else(|| self.link_of(&peer.ip()));
+                let link = link.ok_or("a link-local address needs an interface")?;
+                let index = index_of(table, link);
+                let index = index.ok_or_else(|| format!("there is no interface {link}"))?;
+                Ok(SocketAddrV6::new(*v6.ip(), v6.port(), 0, index.0).into())
+            }
+            peer => Ok(peer),
+        }
+    }
+
+    /// What a person should know.
+    pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
+        let keys = self.key_errors.iter();
+        let keys = keys.map(|(who, reason)| {
+            ("KeyNotInForce", format!("{}: {reason}; it is not let in", words(who)))
+        });
+        let bfd = self.bfd.failure().map(|reason| ("BfdFailed", reason));
+        keys.chain(bfd).collect()
+    }
+
+    /// Lays over a peer what is known of it here.
+    pub(super) fn show(
+        &self,
+        clock: &Clock,
+        address: &IpAddr,
+        source: PeerSource,
+        to: &mut v1::Neighbor,
+    ) {
+        let link = self.link_of(address);
+        let who = match source {
+            PeerSource::Configured => Who::Address(*address),
+            PeerSource::Unnumbered(link) => Who::On(link),
+            PeerSource::Dynamic(prefix) => Who::Within(prefix),
+        };
+        if let Some(error) = self.key_errors.get(&who) {
+            to.key_error.clone_from(error);
+        }
+        if to.interface.is_empty()
+            && let Some(link) = link
+        {
+            to.interface = link.to_string();
+        }
+        let Some(session) = self.sessions.iter().find(|session| session.peer == *address) else {
+            return;
+        };
+        let standing = match self.keys.get(address) {
+            Some(key) => self.bfd.standing(key),
+            None => {
+                let link = session.interface.or(link);
+                let link = link.map_or_else(|| "its interface".to_owned(), |l| l.to_string());
+                Standing::Without(format!("{link} is not there"))
+            }
+        };
+        to.bfd = Some(show::bfd(clock, &standing, session.hop));
+    }
+}
+
+impl Router {
+    /// All peers as TCP must know them.
+    pub(super) fn tcp_peers(&mut self, peers: Vec<TcpPeer>) {
+        let mut errors = BTreeMap::new();
+        let mut known = Vec::with_capacity(peers.len());
+        for peer in &peers {
+            match tcp_peer(peer) {
+                Ok(peer) => known.push(peer),
+                // Left out: it is not let in, and a dial is refused below.
+                Err(reason) => {
+                    errors.insert(peer.who, reason);
+                }
+            }
+        }
+        for error in self.parts.sockets.set_peers(known) {
+            errors.insert(who(error.who), error.reason);
+        }
+        let edges = &mut self.parts.edges;
+        edges.key_errors = errors;
+        edges.peers = peers.into_iter().map(|peer| (peer.who, peer.tcp)).collect();
+        self.refresh_bfd();
+    }
+
+    /// The links on which neighbors are to be found.
+    pub(super) fn find(&mut self, links: &BTreeSet<LinkName>) {
+        let edges = &mut self.parts.edges;
+        edges.found.retain(|link, _| links.contains(link));
+        edges.search.search(links);
+    }
+
+    /// A neighbor was found on a link, or is there no more.
+    pub(super) fn found(&mut self, found: &Found) {
+        let Found { interface: link, link: _, neighbor } = *found;
+        // Silence says nothing: the speaker keeps the peer, and so its link is kept.
+        if let Some(address) = neighbor {
+            self.parts.edges.found.insert(link, address.into());
+        }
+        let now = self.parts.clock.now();
+        self.tell(now, Input::Neighbor { link, address: neighbor });
+        self.refresh_bfd();
+    }
+
+    /// The BFD sessions that are wanted.
+    pub(super) fn bfd_wanted(&mut self, sessions: Vec<BfdSession>) {
+        self.parts.edges.sessions = sessions;
+        self.refresh_bfd();
+    }
+
+    /// Links have changed, or what is wanted.
+    pub(super) fn refresh_bfd(&mut self) {
+        let edges = &self.parts.edges;
+        let mut keys = BTreeMap::new();
+        let mut wanted = BTreeMap::new();
+        for session in &edges.sessions {
+            let BfdSession { peer, local, interface, hop, config } = *session;
+            let link = match interface.or_else(|| edges.link_of(&peer)) {
+                None => 0,
+                Some(name) => match index_of(&self.parts.table, name) {
+                    Some(index) => index.0,
+                    // It is looked for again when links change.
+                    None => continue,
+                },
+            };
+            let key = Key { hop, peer, local, link };
+            keys.insert(peer, key);
+            wanted.insert(key, config);
+        }
+        self.parts.edges.keys = keys;
+        self.parts.edges.bfd.want(wanted);
+    }
+
+    /// BFD sessions have gone up or down.
+    pub(super) fn bfd_news(&mut self) {
+        let now = self.parts.clock.now();
+        for news in self.parts.edges.bfd.news() {
+            let (peer, change) = (news.key.peer, news.change);
+            // Of a session that is no longer wanted nothing is to be concluded.
+            if self.parts.edges.keys.get(&peer) != Some(&news.key) {
+                continue;
+            }
+            let control_plane_independent = change.control_plane_independent;
+            // A side that has only switched it off says nothing about the path (RFC 5882 §3.2).
+            if change.up || change.is_failure() {
+                let up = change.up;
+                self.tell(now, Input::Bfd { peer, up, control_plane_independent });
+            }
+        }
+    }
+
+    /// The kernel's routes that are wanted.
+    pub(super) fn redistribute(&mut self, now: Timestamp, wanted: &BTreeSet<(KernelSource, u32)>) {
+        let selectors = wanted.iter().map(|(source, table)| Selector {
+            table: *table,
+            origin: match source {
+                KernelSource::Connected => Some(Origin::Connected),
+                KernelSource::Static => Some(Origin::Static),
+                // Their protocols are not known: all are told, and the speaker picks.
+                KernelSource::Other => None,
+            },
+        });
+        let selectors = selectors.collect();
+        self.parts.table.handle(now, route_table::Input::Redistribute(selectors));
+    }
+
+    /// A route of the kernel's is there, is different, or is gone.
+    pub(super) fn redistributed(
+        &mut self,
+        now: Timestamp,
+        prefix: Prefix,
+        route: Option<&Redistributed>,
+    ) {
+        let route = route.map(|route| KernelRoute {
+            source: match route.origin {
+                Origin::Connected => KernelSource::Connected,
+                Origin::Static => KernelSource::Static,
+                Origin::Protocol(_) => KernelSource::Other,
+            },
+            table: route.table,
+        });
+        self.tell(now, Input::Redistribute { changes: vec![(prefix, route)] });
+    }
+}
+
+/// A peer as the sockets have it; else why its key is none.
+fn tcp_peer(peer: &TcpPeer) -> Result<sockets::Peer, String> {
+    let auth = match &peer.tcp.password {
+        None => Auth::None,
+        Some(key) => Auth::Md5(
+            sockets::Secret::new(key.reveal().as_bytes()).map_err(|error| error.to_string())?,
+        ),
+    };
+    let interface = match peer.who {
+        Who::On(link) => peer.tcp.interface.or(Some(link)),
+        Who::Address(_) | Who::Within(_) => peer.tcp.interface,
+    };
+    let who = match peer.who {
+        Who::Address(address) => sockets::Who::Address(address),
+        Who::Within(prefix) => sockets::Who::Within(prefix),
+        Who::On(link) => sockets::Who::On(link),
+    };
+    Ok(sockets::Peer { who, interface, auth, min_ttl: peer.tcp.min_ttl() })
+}
+
+fn who(who: sockets::Who) -> Who {
+    match who {
+        sockets::Who::Address(address) => Who::Address(address),
+        sockets::Who::Within(prefix) => Who::Within(prefix),
+        sockets::Who::On(link) => Who::On(link),
+    }
+}
+
+fn words(who: &Who) -> String {
+    match who {
+        Who::Address(address) => format!("neighbor {address}"),
+        Who::Within(prefix) => format!("dynamic neighbors {prefix}"),
+        Who::On(link) => format!("the neighbor on {link}"),
+    }
+}
+
+pub(super) fn index_of(table: &RouteTable, name: LinkName) -> Option<LinkIndex> {
+    table.links().find(|link| link.name == name).map(|link| link.index)
+}
+
+pub(super) fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,85 @@
+//! What has happened, for people: the log, and those who watch.
+
+use bgp_speaker::{Best, Event, MaxPrefixesAction};
+use inet::Timestamp;
+use node_api::v1::{self, event::What};
+
+use super::router::Router;
+use super::show;
+
+impl Router {
+    pub(super) fn happened(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::Session { peer, name, state, reason } => {
+                match &reason {
+                    Some(reason) => tracing::warn!(%peer, name, %state, reason, "session"),
+                    None => tracing::info!(%peer, name, %state, "session"),
+                }
+                let session = v1::SessionEvent {
+                    neighbor: peer.to_string(),
+                    name,
+                    state: show::state(state).into(),
+                    reason: reason.unwrap_or_default(),
+                };
+                self.parts.events.tell(self.parts.clock.unix(now), What::Session(session));
+            }
+            Event::Added { peer, source } => tracing::info!(%peer, %source, "a new peer"),
+            Event::Removed { peer } => {
+                self.conns.forget_peer(&peer);
+                tracing::info!(%peer, "a peer is no more");
+            }
+            Event::MaxPrefixes { peer, family, count, limit, exceeded } => {
+                let what = match exceeded {
+                    None => "many prefixes",
+                    Some(MaxPrefixesAction::Warn) => "too many prefixes: told, no more",
+                    Some(MaxPrefixesAction::Restart { .. }) => {
+                        "too many prefixes: the session ends, and is tried again"
+                    }
+                    Some(MaxPrefixesAction::Shut) => {
+                        "too many prefixes: the session ends until it is reset"
+                    }
+                };
+                tracing::warn!(%peer, %family, count, limit, "{what}");
+            }
+            Event::Bfd { peer, up: true } => tracing::info!(%peer, "BFD sees the peer"),
+            Event::Bfd { peer, up: false } => tracing::warn!(%peer, "BFD has lost the peer"),
+            Event::Refused { remote, reason } => {
+                if self.quiet.may_log() {
+                    tracing::info!(%remote, %reason, "BGP connection refused");
+                }
+            }
+            Event::Conflict(conflict) => tracing::warn!("{conflict}"),
+            Event::Malformed { peer, what } => {
+                if self.quiet.may_log() {
+                    tracing::warn!(%peer, ?what, "a malformed UPDATE was survived (RFC 7606)");
+                }
+            }
+            Event::SelectionDeferred { until } => {
+                let until = self.parts.clock.unix(until);
+                tracing::info!(until, "choosing waits for the peers' tables");
+            }
+            Event::SelectionBegan { timed_out } => tracing::info!(timed_out, "choosing begins"),
+        }
+    }
+
+    /// Tells those who watch of a best path.
+    pub(super) fn tell_best(&self, now: Timestamp, best: &Best) {
+        let hops = best.paths.iter();
+        let best = v1::BestEvent {
+            prefix: best.prefix.to_string(),
+            next_hops: hops.map(|path| path.next_hop.address.to_string()).collect(),
+        };
+        self.parts.events.tell(self.parts.clock.unix(now), What::Best(best));
+    }
+
+    /// Tells those who watch of conditions that have come and gone.
+    pub(super) fn tell_conditions(&self, old: &[v1::Condition], new: &[v1::Condition]) {
+        let at = self.parts.clock.unix(self.parts.clock.now());
+        let tell = |condition: &v1::Condition, holds| {
+            let condition = Some(condition.clone());
+            self.parts.events.tell(at, What::Condition(v1::ConditionEvent { condition, holds }));
+        };
+        old.iter().filter(|c| !new.contains(c)).for_each(|c| tell(c, false));
+        new.iter().filter(|c| !old.contains(c)).for_each(|c| tell(c, true));
+    }
+}

@@ -1,0 +1,286 @@
+//! One channel: what each source has, and which of them is best.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use inet::{Family, LinkName, NextHop, Prefix};
+use node_api::v1;
+use route_table::{KernelTarget, LinkIndex, Origin, Redistributed, Target, distance};
+use router_config::{Channel, ChannelEnd};
+
+/// Owners that may hand routes over to one channel.
+pub(super) const MAX_OWNERS: usize = 64;
+/// Problems that one answer names.
+const MAX_PROBLEMS: usize = 20;
+
+/// What a source wants for a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) distance: u8,
+    pub(super) target: Target,
+}
+
+/// A channel and its sources' routes, by the sources' names.
+#[derive(Debug)]
+pub(super) struct ChannelState {
+    pub(super) config: Channel,
+    pub(super) sources: BTreeMap<String, BTreeMap<Prefix, Wish>>,
+    /// The sources that are owners: known by gRPC alone.
+    pub(super) owners: BTreeSet<String>,
+}
+
+/// Finds what makes no sense in the channels.
+pub(super) fn check(channels: &[Channel]) -> anyhow::Result<()> {
+    for channel in channels {
+        let name = &channel.name;
+        let tables = |ends: &[ChannelEnd]| -> BTreeSet<u32> {
+            ends.iter()
+                .flat_map(|end| match end {
+                    ChannelEnd::Kernel { tables } => tables.clone(),
+                    ChannelEnd::Bgp { .. } => Vec::new(),
+                })
+                .collect()
+        };
+        let (from, to) = (tables(&channel.subscribers), tables(&channel.publishers));
+        if let Some(both) = from.intersection(&to).next() {
+            anyhow::bail!("channel {name:?} takes routes from table {both} and gives them to it");
+        }
+        let endpoints = |ends: &[ChannelEnd]| -> BTreeSet<std::net::SocketAddr> {
+            ends.iter()
+                .filter_map(|end| match end {
+                    ChannelEnd::Kernel { .. } => None,
+                    ChannelEnd::Bgp { endpoint } => Some(*endpoint),
+                })
+                .collect()
+        };
+        let (from, to) = (endpoints(&channel.subscribers), endpoints(&channel.publishers));
+        if let Some(both) = from.intersection(&to).next() {
+            anyhow::bail!(
+                "channel {name:?} takes routes from the router {both} and gives them to it"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The name of a kernel table as a source.
+pub(super) fn kernel_name(table: u32) -> String {
+    format!("kernel {table}")
+}
+
+/// The name of a router as a source.
+pub(super) fn bgp_name(endpoint: &std::net::SocketAddr) -> String {
+    format!("bgp {endpoint}")
+}
+
+impl ChannelState {
+    pub(super) fn new(config: Channel) -> ChannelState {
+        ChannelState { config, sources: BTreeMap::new(), owners: BTreeSet::new() }
+    }
+
+    /// Puts a source's wish in place of its former one; false when nothing changed.
+    pub(super) fn put(&mut self, source: &str, prefix: Prefix, wish: Option<Wish>) -> bool {
+        if prefix.family() != self.config.ip_version {
+            return false;
+        }
+        match wish {
+            Some(wish) => {
+                let routes = self.sources.entry(source.to_owned()).or_default();
+                routes.insert(prefix, wish.clone()) != Some(wish)
+            }
+            None => {
+                let Some(routes) = self.sources.get_mut(source) else { return false };
+                let was = routes.remove(&prefix).is_some();
+                if routes.is_empty() {
+                    self.sources.remove(source);
+                }
+                was
+            }
+        }
+    }
+
+    /// The best wish for a prefix and whose it is: the lowest distance, then the first name.
+    pub(super) fn best(&self, prefix: &Prefix) -> Option<(&str, &Wish)> {
+        let of = self
+            .sources
+            .iter()
+            .filter_map(|(name, routes)| routes.get(prefix).map(|wish| (name.as_str(), wish)));
+        of.min_by_key(|(name, wish)| (wish.distance, *name))
+    }
+
+    /// All prefixes with a wish.
+    pub(super) fn prefixes(&self) -> BTreeSet<Prefix> {
+        self.sources.values().flat_map(BTreeMap::keys).copied().collect()
+    }
+}
+
+/// A route of the kernel as a wish; none for what cannot be copied into another table.
+pub(super) fn of_kernel(
+    route: &Redistributed,
+    name_of: impl Fn(LinkIndex) -> Option<LinkName>,
+) -> Option<Wish> {
+    let distance = match route.origin {
+        Origin::Connected => 0,
+        Origin::Static => distance::STATIC,
+        Origin::Protocol(_) => distance::OTHER,
+    };
+    let target = match &route.target {
+        KernelTarget::Blackhole => Target::Blackhole,
+        KernelTarget::Unreachable => Target::Unreachable,
+        KernelTarget::Prohibit => Target::Prohibit,
+        KernelTarget::Legs(legs) => {
+            let hops = legs.iter().filter_map(|leg| {
+                let interface = Some(name_of(leg.link)?);
+                let hop = NextHop { interface, ..NextHop::from(leg.gateway?) };
+                Some((hop, u32::from(leg.weight)))
+            });
+            match Target::via(hops) {
+                Some(target) => target,
+                None => Target::Link(name_of(legs.first()?.link)?),
+            }
+        }
+    };
+    Some(Wish { distance, target })
+}
+
+/// An owner's request as wishes, or all that is wrong with it.
+pub(super) fn of_request(
+    family: Family,
+    request: &v1::SetRoutesRequest,
+) -> Result<BTreeMap<Prefix, Wish>, Vec<String>> {
+    let mut problems = Vec::new();
+    let distance = match u8::try_from(request.distance) {
+        Ok(0) => distance::OTHER,
+        Ok(distance) => distance,
+        Err(_) => {
+            problems.push(format!("distance {} is not 1 to 255", request.distance));
+            distance::OTHER
+        }
+    };
+    let mut wishes = BTreeMap::new();
+    for route in &request.routes {
+        match one(family, route) {
+            Ok((prefix, target)) => {
+                if wishes.insert(prefix, Wish { distance, target }).is_some() {
+                    problems.push(format!("{prefix} is there twice"));
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+        if problems.len() >= MAX_PROBLEMS {
+            problems.push("and perhaps more".to_owned());
+            break;
+        }
+    }
+    if problems.is_empty() { Ok(wishes) } else { Err(problems) }
+}
+
+fn one(family: Family, route: &v1::FibRoute) -> Result<(Prefix, Target), String> {
+    let v1::FibRoute { prefix: text, kind, next_hops, interface } = route;
+    let wrong = |what: &dyn std::fmt::Display| format!("{text}: {what}");
+    let prefix: Prefix = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    if prefix.family() != family {
+        return Err(wrong(&format!("the channel is of {family}")));
+    }
+    let target = match kind.as_str() {
+        "" | "via" => {
+            let mut hops = Vec::with_capacity(next_hops.len());
+            for hop in next_hops {
+                let address: std::net::IpAddr = hop
+                    .address
+                    .parse()
+                    .map_err(|_| wrong(&format!("{:?} is no address", hop.address)))?;
+                let interface = match hop.interface.as_str() {
+                    "" => None,
+                    name => Some(name.parse::<LinkName>().map_err(|error| wrong(&error))?),
+                };
+                hops.push((NextHop { interface, ..NextHop::from(address) }, hop.weight));
+            }
+            Target::via(hops).ok_or_else(|| wrong(&"no next hop"))?
+        }
+        "link" => Target::Link(interface.parse().map_err(|error| wrong(&error))?),
+        "blackhole" => Target::Blackhole,
+        "unreachable" => Target::Unreachable,
+        "prohibit" => Target::Prohibit,
+        other => return Err(wrong(&format!("there is no kind {other:?}"))),
+    };
+    Ok((prefix, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(distance: u8) -> Option<Wish> {
+        Some(Wish { distance, target: Target::Blackhole })
+    }
+
+    fn channel() -> ChannelState {
+        ChannelState::new(Channel {
+            name: "c".to_owned(),
+            ip_version: Family::Ipv4,
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn the_lowest_distance_wins_and_then_the_first_name() {
+        let mut channel = channel();
+        let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
+        assert!(channel.put("b", prefix, wish(20)));
+        assert!(!channel.put("b", prefix, wish(20)));
+        assert!(channel.put("a", prefix, wish(20)));
+        assert_eq!(channel.best(&prefix).map(|(name, _)| name), Some("a"));
+        assert!(channel.put("z", prefix, wish(1)));
+        assert_eq!(channel.best(&prefix).map(|(name, _)| name), Some("z"));
+        assert!(channel.put("z", prefix, None));
+        assert!(!channel.put("z", prefix, None));
+        assert!(!channel.put("b", "2001:db8::/32".parse().unwrap(), wish(1)));
+        assert_eq!(channel.prefixes().len(), 1);
+    }
+
+    #[test]
+    fn a_request_is_taken_whole_or_refused_with_all_that_is_wrong() {
+        let route = |prefix: &str, kind: &str, hops: &[&str]| v1::FibRoute {
+            prefix: prefix.to_owned(),
+            kind: kind.to_owned(),
+            next_hops: hops
+                .iter()
+                .map(|hop| v1::FibNextHop { address: (*hop).to_owned(), ..Default::default() })
+                .collect(),
+            interface: String::new(),
+        };
+        let request = |routes: Vec<v1::FibRoute>| v1::SetRoutesRequest {
+            owner: "o".to_owned(),
+            channel: "c".to_owned(),
+            distance: 0,
+            routes,
+        };
+        let good =
+            vec![route("10.0.0.0/8", "", &["192.0.2.1"]), route("11.0.0.0/8", "prohibit", &[])];
+        let wishes = of_request(Family::Ipv4, &request(good)).unwrap();
+        assert_eq!(wishes.len(), 2);
+        assert!(wishes.values().all(|wish| wish.distance == distance::OTHER));
+        let bad = vec![
+            route("10.0.0.1/8", "", &["192.0.2.1"]),
+            route("2001:db8::/32", "blackhole", &[]),
+            route("10.0.0.0/8", "via", &[]),
+            route("10.0.0.0/8", "via", &["somewhere"]),
+            route("10.0.0.0/8", "nat", &[]),
+            route("10.0.0.0/8", "link", &[]),
+            route("12.0.0.0/8", "blackhole", &[]),
+            route("12.0.0.0/8", "blackhole", &[]),
+        ];
+        assert_eq!(of_request(Family::Ipv4, &request(bad)).unwrap_err().len(), 7);
+    }
+
+    #[test]
+    fn a_channel_into_where_it_comes_from_is_refused() {
+        let mut config = channel().config;
+        config.subscribers = vec![ChannelEnd::Kernel { tables: vec![254, 8] }];
+        config.publishers = vec![ChannelEnd::Kernel { tables: vec![9] }];
+        assert!(check(std::slice::from_ref(&config)).is_ok());
+        config.publishers = vec![ChannelEnd::Kernel { tables: vec![8] }];
+        assert!(check(&[config]).unwrap_err().to_string().contains("table 8"));
+    }
+}

@@ -1,0 +1,301 @@
+//! The one task that owns the controller, and what it hears from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use inet::{Prefix, Timestamp};
+use kernel::fib::{Fib, FibEvents};
+use kernel::routes::{OwnRoutes, Owner, TABLE_MAIN};
+use node_api::{FibCall, FibServer, Refusal, Token};
+use route_table::{Input, KernelEvent, Write};
+use router_config::{Channel, ChannelEnd};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::bgp::{self, Heard};
+use super::controller::{Controller, Do};
+use super::show;
+
+/// Events that wait for the controller's task.
+const WAITING: usize = 256;
+/// Events that are taken one after another before what follows from them is done.
+const BURST: usize = 1024;
+/// Kernel writes of one batch.
+const BATCH: usize = 4096;
+/// How long an answer from the kernel is waited for at the end.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// What the controller runs with.
+pub(super) struct Settings {
+    pub(super) endpoint: SocketAddr,
+    pub(super) socket: PathBuf,
+    pub(super) token: Option<Token>,
+    pub(super) keep: bool,
+    pub(super) restart_time: Duration,
+    pub(super) channels: Vec<Channel>,
+}
+
+/// What happened outside.
+enum News {
+    Kernel(u32, KernelEvent),
+    KernelLost(u32, std::io::Error),
+    Written(u32, Vec<Input>),
+    Router(Heard),
+}
+
+/// A table's way to the kernel.
+struct Writer {
+    routes: OwnRoutes,
+    waiting: Vec<Write>,
+    under_way: bool,
+}
+
+struct Running {
+    start: Instant,
+    controller: Controller,
+    writers: BTreeMap<u32, Writer>,
+    routers: BTreeMap<(SocketAddr, String), watch::Sender<BTreeSet<Prefix>>>,
+    trouble: BTreeMap<SocketAddr, String>,
+    news: mpsc::Sender<News>,
+    token: Option<Token>,
+}
+
+/// Runs until a signal ends it.
+pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let Settings { endpoint, socket, token, keep, restart_time, channels } = settings;
+    let (news, mut heard) = mpsc::channel(WAITING);
+    let mut running = Running {
+        start: Instant::now(),
+        controller: Controller::new(channels.clone()),
+        writers: BTreeMap::new(),
+        routers: BTreeMap::new(),
+        trouble: BTreeMap::new(),
+        news,
+        token: token.clone(),
+    };
+    running.open_tables()?;
+    running.open_routers(&channels);
+
+    let (calls, mut requests) = mpsc::channel(64);
+    let mut server = FibServer::new(calls);
+    server.listen_unix(&socket)?;
+    let bound = server.listen_tcp(endpoint, token).await?;
+    tracing::info!(%bound, channels = channels.len(), "the FIB controller runs");
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let sweep = tokio::time::sleep(restart_time);
+    tokio::pin!(sweep);
+    let mut swept = false;
+    loop {
+        running.work();
+        let wake = running.controller.wake_at();
+        let wake = wake.map(|at| tokio::time::Instant::from(running.start + at.elapsed()));
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(news) = heard.recv() => {
+                running.take(news)?;
+                for _ in 1..BURST {
+                    let Ok(news) = heard.try_recv() else { break };
+                    running.take(news)?;
+                }
+            }
+            Some(call) = requests.recv() => running.call(call),
+            () = &mut sweep, if !swept => {
+                swept = true;
+                let now = running.now();
+                running.controller.sweep(now);
+            }
+            () = until(wake) => {
+                let now = running.now();
+                running.controller.tick(now);
+            }
+        }
+    }
+    tracing::info!(keep, "ending");
+    server.stop().await;
+    running.goodbye(keep).await
+}
+
+impl Running {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_elapsed(self.start.elapsed())
+    }
+
+    fn open_tables(&mut self) -> anyhow::Result<()> {
+        for number in self.controller.tables.keys() {
+            let owner = Owner::FIB.in_table(*number);
+            let Fib { routes, events } = Fib::open_reading(owner, &[], &[TABLE_MAIN])
+                .with_context(|| format!("cannot talk to the kernel about table {number}"))?;
+            tokio::spawn(listen(*number, events, self.news.clone()));
+            let writer = Writer { routes, waiting: Vec::new(), under_way: false };
+            self.writers.insert(*number, writer);
+        }
+        Ok(())
+    }
+
+    fn open_routers(&mut self, channels: &[Channel]) {
+        let mut asked = BTreeSet::new();
+        for channel in channels {
+            for end in &channel.subscribers {
+                if let ChannelEnd::Bgp { endpoint } = end
+                    && asked.insert((*endpoint, channel.ip_version))
+                {
+                    let (from, to) = mpsc::channel(1);
+                    let token = self.token.clone();
+                    tokio::spawn(bgp::listen(*endpoint, channel.ip_version, token, from));
+                    tokio::spawn(forward(to, self.news.clone()));
+                }
+            }
+            for end in &channel.publishers {
+                if let ChannelEnd::Bgp { endpoint } = end {
+                    let (sender, prefixes) = watch::channel(BTreeSet::new());
+                    let (name, token) = (channel.name.clone(), self.token.clone());
+                    tokio::spawn(bgp::tell(*endpoint, name.clone(), token, prefixes));
+                    self.routers.insert((*endpoint, name), sender);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, news: News) -> anyhow::Result<()> {
+        let now = self.now();
+        match news {
+            News::Kernel(table, event) => self.controller.kernel(now, table, event),
+            News::KernelLost(table, error) => {
+                // Routes stay; whoever started this starts it again, and it finds them.
+                return Err(error).with_context(|| format!("the kernel's news of table {table}"));
+            }
+            News::Written(table, answers) => {
+                if let Some(writer) = self.writers.get_mut(&table) {
+                    writer.under_way = false;
+                }
+                for answer in answers {
+                    self.controller.input(now, table, answer);
+                }
+            }
+            News::Router(Heard { endpoint, family, routes, problem }) => {
+                match problem {
+                    Some(problem) => self.trouble.insert(endpoint, problem),
+                    None => self.trouble.remove(&endpoint),
+                };
+                self.controller.router(now, &endpoint, family, &routes.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done.
+    fn work(&mut self) {
+        let now = self.now();
+        for todo in self.controller.poll(now) {
+            match todo {
+                Do::Write(table, write) => {
+                    if let Some(writer) = self.writers.get_mut(&table) {
+                        writer.waiting.push(write);
+                    }
+                }
+                Do::Announce(channel, endpoint, prefixes) => {
+                    if let Some(router) = self.routers.get(&(endpoint, channel)) {
+                        router.send_if_modified(|known| {
+                            let changed = *known != prefixes;
+                            *known = prefixes;
+                            changed
+                        });
+                    }
+                }
+            }
+        }
+        for (number, writer) in &mut self.writers {
+            if writer.under_way || writer.waiting.is_empty() {
+                continue;
+            }
+            writer.under_way = true;
+            let rest = writer.waiting.split_off(writer.waiting.len().min(BATCH));
+            let batch = std::mem::replace(&mut writer.waiting, rest);
+            let (table, routes, news) = (*number, writer.routes.clone(), self.news.clone());
+            tokio::spawn(async move {
+                let results = routes.write(batch.clone()).await;
+                let refused = results.iter().filter(|result| result.is_err()).count();
+                if refused > 0 {
+                    tracing::warn!(table, refused, "the kernel refused writes; tried again");
+                }
+                let answers = batch.iter().zip(results).map(|(w, result)| w.done(result)).collect();
+                let _ = news.send(News::Written(table, answers)).await;
+            });
+        }
+    }
+
+    fn call(&mut self, call: FibCall) {
+        let now = self.now();
+        match call {
+            FibCall::Set(request, reply) => {
+                let answer = self.controller.set(now, &request);
+                reply.send(answer.map_err(Refusal::Invalid));
+            }
+            FibCall::Forget(request, reply) => {
+                self.controller.forget(now, &request.owner, &request.channel);
+                reply.send(Ok(node_api::v1::SetRoutesReply {
+                    accepted: true,
+                    ..Default::default()
+                }));
+            }
+            FibCall::Channels(reply) => {
+                let trouble = |endpoint: &SocketAddr| self.trouble.get(endpoint).cloned();
+                reply.send(Ok(show::channels(&self.controller, trouble)));
+            }
+            FibCall::Routes(request, reply) => {
+                reply.send(show::routes(&self.controller, &request));
+            }
+        }
+    }
+
+    async fn goodbye(self, keep: bool) -> anyhow::Result<()> {
+        if keep {
+            return Ok(());
+        }
+        for (endpoint, channel) in self.routers.keys() {
+            let taken = bgp::take_back(*endpoint, channel, self.token.as_ref());
+            let _ = tokio::time::timeout(END_TIME, taken).await;
+        }
+        // A batch under way holds the writer until it is done.
+        for (table, writer) in &self.writers {
+            let removed = writer.routes.remove_all().await?;
+            tracing::info!(table, removed, "our routes are taken away");
+        }
+        Ok(())
+    }
+}
+
+async fn listen(table: u32, mut events: FibEvents, news: mpsc::Sender<News>) {
+    loop {
+        let event = events.next().await;
+        let lost = event.is_err();
+        let told = match event {
+            Ok(event) => News::Kernel(table, event),
+            Err(error) => News::KernelLost(table, error),
+        };
+        if news.send(told).await.is_err() || lost {
+            return;
+        }
+    }
+}
+
+async fn forward(mut from: mpsc::Receiver<Heard>, to: mpsc::Sender<News>) {
+    while let Some(heard) = from.recv().await {
+        if to.send(News::Router(heard)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

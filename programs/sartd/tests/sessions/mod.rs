@@ -1,0 +1,193 @@
+//! Sessions that are more than an address and an AS number.
+
+use node_api::v1::{self, SessionState};
+
+use crate::world::{World, eventually};
+use crate::{LEFT, RIGHT, has_route, has_routes, is_established, neighbor};
+
+#[test]
+fn a_session_with_a_key_needs_it_on_both_ends() {
+    let Some(world) = World::enter("sessions::a_session_with_a_key_needs_it_on_both_ends") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = world.directory().join("key");
+        std::fs::write(&key, "s3cret-of-both\n").unwrap();
+        let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode));
+        mode(0o644).unwrap();
+        let with_file =
+            LEFT.replace("65002}", &format!("65002, password_file: {}}}", key.display()));
+        let left = a.bare_router("left", &[]);
+        left.wait_until_up().await;
+        let refused = left.client().apply("agent", 1, &with_file, false).await.unwrap();
+        assert!(refused.problems[0].message.contains("0600"), "{refused:?}");
+        mode(0o600).unwrap();
+        assert!(left.client().apply("agent", 1, &with_file, false).await.unwrap().accepted);
+
+        let keyed = |key: &str| RIGHT.replace("65001}", &format!("65001, password: {key}}}"));
+        let right = b.bare_router("right", &[]);
+        right.wait_until_up().await;
+        assert!(right.client().apply("agent", 1, &keyed("wrong"), false).await.unwrap().accepted);
+        eventually("the dial fails", async || {
+            neighbor(&right).await.is_some_and(|n| n.connect_retries > 0 && n.last_error.is_some())
+        })
+        .await;
+        assert!(!is_established(&right).await, "a wrong key is no key");
+
+        let document = keyed("s3cret-of-both");
+        let reply = right.client().apply("agent", 2, &document, false).await.unwrap();
+        assert!(reply.accepted && !format!("{reply:?}").contains("s3cret"), "{reply:?}");
+        eventually("the session is there", async || is_established(&right).await).await;
+        let shown = neighbor(&right).await.unwrap();
+        assert_eq!(shown.authentication, "md5");
+        assert!(!format!("{shown:?}").contains("s3cret"), "{shown:?}");
+        let stored = right.run_dir().join("desired/agent.json");
+        let mode = std::fs::metadata(stored).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "others may read the stored key");
+        for log in [left.log(), right.log()] {
+            assert!(!log.contains("s3cret"), "a key is in the log: {log}");
+        }
+    });
+}
+
+#[test]
+fn ttl_security_keeps_those_out_who_are_too_far() {
+    let Some(world) = World::enter("sessions::ttl_security_keeps_those_out_who_are_too_far") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        // What the right end sends leaves with TTL 1, so the left end hears nothing of it.
+        let left = a.router("left", &LEFT.replace("65002}", "65002, ttl_security: 1}"), &[]);
+        let right = b.bare_router("right", &[]);
+        right.wait_until_up().await;
+        assert!(right.client().apply("agent", 1, RIGHT, false).await.unwrap().accepted);
+        eventually("the right end has heard the left one", async || {
+            neighbor(&right).await.is_some_and(|n| n.state() == SessionState::OpenConfirm)
+        })
+        .await;
+        assert!(!is_established(&left).await);
+        let near = RIGHT.replace("65001}", "65001, ttl_security: 1}");
+        let dry = right.client().apply("agent", 2, &near, true).await.unwrap();
+        assert_eq!(dry.resets.len(), 1, "{dry:?}");
+        assert!(right.client().apply("agent", 2, &near, false).await.unwrap().accepted);
+        eventually("the session is there", async || is_established(&left).await).await;
+        assert_eq!(neighbor(&left).await.unwrap().minimum_ttl, 255);
+    });
+}
+
+#[test]
+fn bfd_ends_a_session_before_its_hold_time() {
+    let Some(world) = World::enter("sessions::bfd_ends_a_session_before_its_hold_time") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let bfd = "bfd: {transmit: 100, receive: 100}";
+        let left = a.router("left", &LEFT.replace("65002}", &format!("65002, {bfd}}}")), &[]);
+        let _right = b.router("right", &RIGHT.replace("65001}", &format!("65001, {bfd}}}")), &[]);
+        let is_up = async |up: bool| {
+            let neighbor = neighbor(&left).await;
+            neighbor.and_then(|n| n.bfd).is_some_and(|bfd| (bfd.state == "Up") == up)
+        };
+        eventually("BFD is up", async || is_up(true).await).await;
+        eventually("the session is there", async || is_established(&left).await).await;
+        let mut watch = left.client().watch(v1::WatchRequest::default()).await.unwrap();
+        // Packets no longer pass, but the link keeps its carrier: only BFD sees it so soon.
+        b.run(&["ip", "link", "set", "right", "mtu", "1500", "arp", "off"]);
+        b.run(&["ip", "address", "flush", "dev", "right", "scope", "global"]);
+        eventually("BFD is down", async || is_up(false).await).await;
+        eventually("the session is lost", async || !is_established(&left).await).await;
+        let error = neighbor(&left).await.and_then(|n| n.last_error).unwrap();
+        assert!(error.message.contains("BFD"), "{error:?}");
+        loop {
+            let event = watch.message().await.unwrap().expect("the watch goes on");
+            if let Some(v1::event::What::Session(session)) = event.what
+                && !session.reason.is_empty()
+            {
+                assert!(session.neighbor == "10.0.0.2", "{session:?}");
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn an_unnumbered_session_carries_both_families() {
+    let Some(world) = World::enter("sessions::an_unnumbered_session_carries_both_families") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        for (host, link) in [(&a, "left"), (&b, "right")] {
+            host.run(&["ip", "address", "flush", "dev", link, "scope", "global"]);
+        }
+        let on =
+            |text: &str, old: &str, link: &str| text.replace(old, &format!("interface: {link}"));
+        let left = a.router("left", &on(LEFT, "address: 10.0.0.2", "left"), &[]);
+        let right = b.router("right", &on(RIGHT, "address: 10.0.0.1", "right"), &[]);
+        eventually("the session is there", async || is_established(&left).await).await;
+        eventually("both routes are in the kernel", async || {
+            let left =
+                a.run(&["ip", "-6", "-o", "address", "show", "dev", "left", "scope", "link"]);
+            let gateway = left.split_whitespace().find_map(|word| word.strip_suffix("/64"));
+            let gateway = gateway.unwrap_or_default();
+            has_route(&b, "10.9.0.0/24", &format!("inet6 {gateway}"))
+                && has_route(&b, "fd09::/64", gateway)
+        })
+        .await;
+        assert_eq!(neighbor(&right).await.unwrap().interface, "right");
+    });
+}
+
+#[test]
+fn a_dynamic_neighbor_is_let_in_by_its_prefix() {
+    let Some(world) = World::enter("sessions::a_dynamic_neighbor_is_let_in_by_its_prefix") else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let dynamic = "dynamic_neighbors: [{prefix: 10.0.0.0/24, asn: external, password: k3y}]";
+        let document: String = LEFT
+            .lines()
+            .map(|line| if line.starts_with("neighbors") { dynamic } else { line })
+            .fold(String::new(), |text, line| text + line + "\n");
+        let left = a.router("left", &document, &[]);
+        let right = b.router("right", &RIGHT.replace("65001}", "65001, password: k3y}"), &[]);
+        eventually("the session is there", async || is_established(&left).await).await;
+        let shown = neighbor(&left).await.unwrap();
+        assert_eq!((shown.dynamic.as_str(), shown.asn), ("10.0.0.0/24", 65002));
+        assert_eq!(shown.authentication, "md5");
+        drop(right);
+    });
+}
+
+#[test]
+fn a_peer_made_anew_is_still_told_of_both_families() {
+    let Some(world) = World::enter("sessions::a_peer_made_anew_is_still_told_of_both_families")
+    else {
+        return;
+    };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let left = a.bare_router("left", &[]);
+        let _right = b.router("right", RIGHT, &[]);
+        left.wait_until_up().await;
+        let alone: String = LEFT
+            .lines()
+            .filter(|l| !l.contains("neighbors"))
+            .fold(String::new(), |text, line| text + line + "\n");
+        for (generation, document) in [(1, LEFT), (2, alone.as_str()), (3, LEFT)] {
+            let reply = left.client().apply("agent", generation, document, false).await.unwrap();
+            assert!(reply.accepted, "{reply:?}");
+            let up = document == LEFT;
+            eventually("the session is as the document says", async || {
+                is_established(&left).await == up
+            })
+            .await;
+        }
+        eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+    });
+}
