@@ -1,16 +1,25 @@
 //! The command line.
 
-use std::net::IpAddr;
+mod bgp;
+mod fib;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use inet::{Asn, Family, Prefix, RouterId};
+use inet::{Family, Prefix};
 use node_api::Endpoint;
+
+pub(crate) use self::bgp::{
+    AddNeighbor, Apply, Bgp, Forget, Global, Kind, Neighbor, Policy, Reset, Rib, RibAction, Soft,
+    Table, Tables,
+};
+pub(crate) use self::fib::{Channel, Fib, SetRoutes};
+use crate::help;
 
 /// Shows and changes the state of a node's router.
 #[derive(Parser, Debug)]
-#[command(name = "sart", version, propagate_version = true)]
+#[command(name = "sart", version, propagate_version = true, after_help = help::ALL)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -21,12 +30,13 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Args, Debug)]
 pub(crate) struct Common {
-    /// Where the router is: a socket's path, or an address with a port. Without it
-    /// /run/sart/router.sock is tried first, then localhost:5000 (read-only).
-    #[arg(short, long, global = true, env = "SART_ENDPOINT")]
+    /// Where the router (for `fib channel`: the FIB controller) is: a socket's path, or an address
+    /// with a port. Without it SART_ENDPOINT (SART_FIB_ENDPOINT) says so; without that
+    /// /run/sart/router.sock (fib.sock) is tried first, then localhost:5000 (5001), read-only.
+    #[arg(short, long, global = true)]
     pub(crate) endpoint: Option<Endpoint>,
     /// How the answer is written.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Plain)]
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
     /// The same as --output.
     #[arg(short = 'd', long = "format", global = true, value_enum)]
@@ -41,12 +51,20 @@ impl Common {
     pub(crate) fn format(&self) -> Format {
         self.format.unwrap_or(self.output)
     }
+
+    /// Whether people want all columns.
+    pub(crate) fn wide(&self) -> bool {
+        self.format() == Format::Wide
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
-    Plain,
+    #[value(alias = "plain")]
+    Text,
+    /// For people, with further columns where there are some.
+    Wide,
     /// JSON.
     Json,
     /// YAML.
@@ -60,75 +78,75 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Bgp,
     },
-    /// What the router writes into the kernel.
+    /// What is written into the kernel: by the router, and by the FIB controller's channels.
     Fib {
         #[command(subcommand)]
         what: Fib,
     },
+    /// Tells what happens, as it happens, until it is stopped.
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
     /// Writes a completion script.
+    #[command(after_help = help::COMPLETION)]
     Completion {
         /// For which shell.
         #[arg(value_enum)]
         shell: Shell,
+        /// For which of the program's names.
+        #[arg(long = "for", value_enum, default_value_t = Program::Sart, value_name = "PROGRAM")]
+        program: Program,
+    },
+    /// Writes the man pages into a directory, which is made if need be.
+    #[command(hide = true)]
+    Man {
+        /// Where to.
+        directory: PathBuf,
     },
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum Bgp {
-    /// What holds for the whole speaker.
-    Global {
-        #[command(subcommand)]
-        what: Global,
-    },
-    /// The peers.
-    Neighbor {
-        #[command(subcommand)]
-        what: Neighbor,
-    },
-    /// Why a prefix goes the way it does.
-    Explain {
-        /// A prefix, or an address for its longest match.
-        prefix: String,
-    },
+/// The program's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Program {
+    /// On a node.
+    Sart,
+    /// As kubectl's plugin.
+    KubectlSart,
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum Global {
-    /// Shows the settings, conditions and owners.
-    Get,
-    /// Changes settings.
-    Set(SetGlobal),
-    /// Asks whether the router answers.
-    Health,
-    /// The policies.
-    Policy,
-    /// The table of best paths, and the prefixes announced from here.
-    Rib(Rib),
-}
-
+/// Which events are told.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
-pub(crate) struct SetGlobal {
-    /// AS number.
+pub(crate) struct Watch {
+    /// Only changes of best paths to this prefix and longer ones in it.
     #[arg(long)]
-    pub(crate) asn: Option<Asn>,
-    /// BGP Identifier, written like an IPv4 address.
+    pub(crate) prefix: Option<Prefix>,
+    /// Only of this neighbor: its address or name.
     #[arg(long)]
-    pub(crate) router_id: Option<RouterId>,
-    /// Use all equally good paths.
-    #[arg(
-        long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_name = "BOOL"
-    )]
-    pub(crate) multi_path: Option<bool>,
+    pub(crate) neighbor: Option<String>,
+    /// Only events of this kind; sessions and conditions when left out. May be given several
+    /// times.
+    #[arg(long = "kind", value_enum)]
+    pub(crate) kinds: Vec<EventKind>,
+    /// End after so many events.
+    #[arg(short = 'n', long, value_name = "EVENTS")]
+    pub(crate) count: Option<u64>,
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct Rib {
-    #[command(flatten)]
-    pub(crate) family: FamilyArgs,
-    #[command(subcommand)]
-    pub(crate) what: RibAction,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventKind {
+    /// A session has another state.
+    Session,
+    /// The best paths to a prefix have changed.
+    Best,
+    /// A condition of the router begins to hold, or holds no longer.
+    Condition,
+}
+
+/// For commands that change something.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct DryRun {
+    /// Only say what would change, and which sessions would be reset.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// The address family that a command is about.
@@ -148,129 +166,4 @@ pub(crate) enum Safi {
     Unicast,
     /// Multicast.
     Multicast,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum RibAction {
-    /// Shows the table.
-    Get {
-        /// Only this prefix.
-        prefix: Option<Prefix>,
-    },
-    /// Announces prefixes.
-    Add {
-        /// Which.
-        #[arg(required = true)]
-        prefixes: Vec<Prefix>,
-        /// An attribute: origin=igp|egp|incomplete, local_pref=N, med=N, community=65000:1,
-        /// large_community=65000:1:2. May be given several times.
-        #[arg(short = 't', long = "attr", value_name = "KEY=VALUE")]
-        attributes: Vec<String>,
-        /// Only to neighbors in this group. May be given several times.
-        #[arg(long = "group")]
-        groups: Vec<String>,
-    },
-    /// Announces prefixes no longer.
-    Del {
-        /// Which.
-        #[arg(required = true)]
-        prefixes: Vec<Prefix>,
-    },
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Neighbor {
-    /// Shows one neighbor fully.
-    Get {
-        /// Its address.
-        address: IpAddr,
-    },
-    /// Shows all neighbors.
-    List,
-    /// Adds or replaces a neighbor.
-    Add(Box<AddNeighbor>),
-    /// Removes a neighbor that was added here.
-    Del {
-        /// Its address.
-        address: IpAddr,
-    },
-    /// Shows what a neighbor sent, or what it is sent.
-    Rib {
-        /// Its address.
-        address: IpAddr,
-        /// in: received from it; out: sent to it.
-        #[arg(short, long, value_enum, default_value_t = Kind::In)]
-        kind: Kind,
-        #[command(flatten)]
-        family: FamilyArgs,
-    },
-    /// A neighbor's policies.
-    Policy,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct AddNeighbor {
-    /// Its address.
-    pub(crate) address: IpAddr,
-    /// Its AS number.
-    pub(crate) asn: Asn,
-    /// A name for people.
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Wait for it to connect, never dial.
-    #[arg(long)]
-    pub(crate) passive: bool,
-    /// Hold time in seconds: 0, or 3 to 65535.
-    #[arg(long)]
-    pub(crate) hold_time: Option<u16>,
-    /// Keepalive interval in seconds.
-    #[arg(long)]
-    pub(crate) keepalive_time: Option<u16>,
-    /// TTL of a session that crosses routers.
-    #[arg(long, value_name = "TTL")]
-    pub(crate) ebgp_multihop: Option<u8>,
-    /// Address to speak from.
-    #[arg(long)]
-    pub(crate) local_address: Option<IpAddr>,
-    /// A group that it is in. May be given several times.
-    #[arg(long = "group")]
-    pub(crate) groups: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// Received.
-    In,
-    /// Sent.
-    Out,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Fib {
-    /// Shows the routes that the router wants in the kernel.
-    Get {
-        /// Only this prefix.
-        prefix: Option<Prefix>,
-        #[command(flatten)]
-        family: FamilyArgs,
-    },
-    /// The channels of `sartd fib`.
-    #[command(subcommand)]
-    Channel(Channel),
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Channel {
-    /// Shows one channel.
-    Get {
-        /// Its name.
-        name: String,
-    },
-    /// Shows all channels.
-    List,
-    /// Shows a channel's routes.
-    Route {
-        /// Its name.
-        name: String,
-    },
 }

@@ -1,35 +1,75 @@
-//! Choosing the router to talk to.
+//! Choosing the daemon to talk to.
 
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use node_api::{DEFAULT_SOCKET, DEFAULT_TCP, Endpoint, RouterClient, Token};
+use node_api::{
+    DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, DEFAULT_SOCKET, DEFAULT_TCP, Endpoint, FibClient,
+    RouterClient, Token,
+};
 
 use crate::Failure;
 use crate::cli::Common;
 
 /// The router that the flags name, or this node's.
 pub(crate) fn router(common: &Common) -> Result<RouterClient, Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
-    let endpoint = match &common.endpoint {
-        Some(endpoint) => endpoint.clone(),
-        None => this_node(Path::new(DEFAULT_SOCKET)).map_err(|error| refused(&error))?,
-    };
-    let token = match &common.token_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
-            Some(Token::new(&text).map_err(|error| refused(&error))?)
+    let endpoint = endpoint(common, "SART_ENDPOINT", DEFAULT_SOCKET, DEFAULT_TCP)?;
+    RouterClient::new(endpoint, token(common)?.as_ref()).map_err(Failure::refused)
+}
+
+/// The FIB controller that the flags name, or this node's.
+pub(crate) fn fib(common: &Common) -> Result<FibClient, Failure> {
+    let endpoint = endpoint(common, "SART_FIB_ENDPOINT", DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP)?;
+    FibClient::new(endpoint, token(common)?.as_ref()).map_err(Failure::refused)
+}
+
+/// The address of a neighbor that people name by its address, its name or its interface.
+pub(crate) async fn neighbor(router: &RouterClient, who: &str) -> Result<IpAddr, Failure> {
+    if let Ok(address) = who.parse() {
+        return Ok(address);
+    }
+    let list = router.neighbors(None).await?.neighbors;
+    let named = || list.iter().filter(|n| n.name == who || n.interface == who);
+    let found = named().map(|n| n.address.as_str());
+    let found: Vec<&str> = found.collect();
+    match found.as_slice() {
+        [one] => one.parse().map_err(Failure::refused),
+        [] => {
+            let names: Vec<&str> = list.iter().map(|n| n.name.as_str()).collect();
+            let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Err(Failure::Refused(format!("there is no neighbor {who:?}; there are: {there}")))
         }
-        None => None,
-    };
-    RouterClient::new(endpoint, token.as_ref()).map_err(|error| refused(&error))
+        several => {
+            let several = several.join(", ");
+            Err(Failure::Refused(format!("{who:?} is several neighbors: {several}")))
+        }
+    }
+}
+
+fn endpoint(common: &Common, variable: &str, socket: &str, tcp: &str) -> Result<Endpoint, Failure> {
+    if let Some(endpoint) = &common.endpoint {
+        return Ok(endpoint.clone());
+    }
+    match std::env::var(variable) {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map_err(|error| Failure::Refused(format!("{variable}: {error}")))
+        }
+        Ok(_) | Err(_) => this_node(Path::new(socket), tcp),
+    }
 }
 
 /// The socket when we may use it, else the TCP port, where anyone on the node may read.
-fn this_node(socket: &Path) -> Result<Endpoint, node_api::EndpointError> {
+fn this_node(socket: &Path, tcp: &str) -> Result<Endpoint, Failure> {
     match UnixStream::connect(socket) {
         Ok(_) => Ok(Endpoint::Unix(socket.to_owned())),
-        Err(_) => DEFAULT_TCP.parse(),
+        Err(_) => tcp.parse().map_err(Failure::refused),
     }
+}
+
+fn token(common: &Common) -> Result<Option<Token>, Failure> {
+    let Some(path) = &common.token_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
+    Token::new(&text).map(Some).map_err(Failure::refused)
 }

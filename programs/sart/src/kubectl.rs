@@ -7,13 +7,17 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use crate::Failure;
 
 /// Shows and changes the state of a node's router.
 #[derive(Parser)]
-#[command(name = "kubectl sart", version)]
+#[command(
+    name = "kubectl sart",
+    version,
+    after_help = "Examples:\n  kubectl sart --node n1 bgp neighbors\n  kubectl sart --node n1 bgp explain 10.0.1.0/32"
+)]
 struct Plugin {
     /// The node whose router is meant; may be left out where only one runs.
     #[arg(long, value_name = "NODE")]
@@ -29,6 +33,17 @@ struct Plugin {
 /// Whether this program was called as kubectl's plugin.
 pub(crate) fn is_plugin(program: Option<&OsString>) -> bool {
     program.and_then(|p| Path::new(p).file_name()).is_some_and(|name| name == "kubectl-sart")
+}
+
+/// The plugin's command line.
+pub(crate) fn command() -> clap::Command {
+    Plugin::command()
+}
+
+/// `sart`'s command line with the plugin's own flags before it.
+pub(crate) fn with_flags(sart: clap::Command) -> clap::Command {
+    let flags = Plugin::command();
+    sart.args(flags.get_arguments().filter(|flag| !flag.is_positional()).cloned())
 }
 
 /// Becomes `kubectl exec` in the pod of the node's router; comes back only if that fails.

@@ -5,21 +5,23 @@
 mod bgp;
 mod cli;
 mod connect;
+mod documents;
 mod fib;
+mod help;
 mod kubectl;
 mod output;
 mod text;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// No router answers there.
+    /// No router (or FIB controller) answers there.
     #[error("{0}")]
     Unreachable(String),
     /// Wrong usage, or the router refuses.
@@ -28,6 +30,10 @@ enum Failure {
 }
 
 impl Failure {
+    fn refused(why: impl std::fmt::Display) -> Failure {
+        Failure::Refused(why.to_string())
+    }
+
     fn not_built_yet(what: &str) -> Failure {
         Failure::Refused(format!("{what} are not built yet"))
     }
@@ -71,12 +77,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Bgp { what } => bgp::run(&cli.common, what).await,
         Command::Fib { what } => fib::run(&cli.common, what).await,
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "sart", &mut script);
-            output::line(&String::from_utf8_lossy(&script));
+        Command::Watch(watch) => bgp::watch(&cli.common, watch).await,
+        Command::Completion { shell, program } => {
+            output::line(&documents::completion(shell, program));
             Ok(())
         }
+        Command::Man { directory } => documents::man(&directory),
     }
 }
 

@@ -1,10 +1,25 @@
 //! Answers as text for people.
 
+mod change;
+mod channels;
+mod events;
+mod explain;
+mod neighbors;
+mod policies;
+mod routes;
+
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use node_api::v1;
 
+pub(crate) use self::change::{applied, reset};
+pub(crate) use self::channels::{channel, channel_routes, channels};
+pub(crate) use self::events::event;
+pub(crate) use self::explain::explanation;
+pub(crate) use self::neighbors::{bfd, bfd_of, neighbor, neighbors};
+pub(crate) use self::policies::{neighbor_policies, policies, policy_texts};
+pub(crate) use self::routes::{Whose, part_of_routes, routes};
 use crate::output::table;
 
 pub(crate) fn global(global: &v1::Global) -> String {
@@ -39,129 +54,6 @@ pub(crate) fn global(global: &v1::Global) -> String {
     text
 }
 
-pub(crate) fn neighbors(list: &v1::NeighborList) -> String {
-    let rows = list.neighbors.iter().map(|n| {
-        let (received, advertised) = n
-            .families
-            .iter()
-            .fold((0, 0), |(r, a), family| (r + family.received, a + family.advertised));
-        let error = n.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
-        let up = n.state() == v1::SessionState::Established;
-        [
-            n.address.clone(),
-            if n.name == n.address { String::new() } else { n.name.clone() },
-            n.asn.to_string(),
-            n.state().words().to_owned(),
-            age(n.since),
-            received.to_string(),
-            advertised.to_string(),
-            if up { String::new() } else { error },
-        ]
-    });
-    let header = ["ADDRESS", "NAME", "ASN", "STATE", "SINCE", "RECEIVED", "SENT", "ERROR"];
-    let mut text = table(header, rows);
-    for condition in &list.conditions {
-        let _ = write!(text, "\n{}: {}", condition.name, condition.message);
-    }
-    text
-}
-
-pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "Neighbor {} ({})", n.address, n.name);
-    let _ = writeln!(text, "  Remote AS:     {}", n.asn);
-    let _ = writeln!(text, "  Wanted by:     {}", n.owner);
-    let _ = writeln!(text, "  State:         {} since {}", n.state().words(), age(n.since));
-    if n.passive {
-        let _ = writeln!(text, "  Passive:       yes");
-    }
-    if !n.groups.is_empty() {
-        let _ = writeln!(text, "  Groups:        {}", n.groups.join(", "));
-    }
-    if let Some(error) = &n.last_error {
-        let (by, ago) = (error.by().words(), age(error.at));
-        let _ = writeln!(text, "  Last error:    {} (by {by}, {ago} ago)", error.message);
-    }
-    let _ = writeln!(text, "  Times lost:    {}", n.flaps);
-    if let Some(s) = &n.session {
-        let _ = writeln!(text, "  Router id:     {}", s.remote_router_id);
-        let _ = writeln!(text, "  Local address: {}", s.local_address);
-        let _ = writeln!(text, "  Opened by:     {}", s.by().words());
-        let _ =
-            writeln!(text, "  Hold time:     {} s, keepalive {} s", s.hold_time, s.keepalive_time);
-        let _ = writeln!(text, "  Capabilities:  {}", s.capabilities.join(", "));
-        let _ = writeln!(text, "  Messages:      {} in, {} out", s.messages_in, s.messages_out);
-        let _ = writeln!(text, "  Updates:       {} in, {} out", s.updates_in, s.updates_out);
-    }
-    let rows = n.families.iter().map(|f| {
-        [
-            f.family.clone(),
-            yes(f.negotiated).to_owned(),
-            f.received.to_string(),
-            f.accepted.to_string(),
-            f.advertised.to_string(),
-            f.stale.to_string(),
-        ]
-    });
-    let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE"];
-    let _ = writeln!(text, "\n{}", table(header, rows));
-    text
-}
-
-pub(crate) fn routes(routes: &[v1::Route]) -> String {
-    let rows = routes.iter().map(|r| {
-        let mark = match (r.best, r.multipath) {
-            (true, _) => "best",
-            (false, true) => "multipath",
-            (false, false) => "",
-        };
-        [
-            mark.to_owned(),
-            r.prefix.clone(),
-            r.next_hop.clone(),
-            if r.neighbor.is_empty() { "here".to_owned() } else { r.neighbor.clone() },
-            r.as_path.clone(),
-            r.origin.clone(),
-            number(r.local_pref),
-            number(r.med),
-            r.communities.iter().chain(&r.large_communities).cloned().collect::<Vec<_>>().join(" "),
-            r.reason.clone(),
-        ]
-    });
-    let header = [
-        "BEST",
-        "PREFIX",
-        "NEXT HOP",
-        "FROM",
-        "AS PATH",
-        "ORIGIN",
-        "PREF",
-        "MED",
-        "COMMUNITIES",
-        "REASON",
-    ];
-    table(header, rows)
-}
-
-pub(crate) fn explanation(explanation: &v1::Explanation) -> String {
-    if explanation.prefix.is_empty() {
-        return "no route".to_owned();
-    }
-    let mut text = format!("{}\n\nPaths, the best first:\n", explanation.prefix);
-    let _ = writeln!(text, "{}", routes(&explanation.paths));
-    if !explanation.advertisements.is_empty() {
-        let rows = explanation
-            .advertisements
-            .iter()
-            .map(|a| [a.neighbor.clone(), yes(a.sent).to_owned(), a.reason.clone()]);
-        let _ = writeln!(text, "\n{}", table(["NEIGHBOR", "SENT", "REASON"], rows));
-    }
-    if let Some(entry) = &explanation.fib {
-        let _ = writeln!(text, "\n{}", fib(std::slice::from_ref(entry)));
-    }
-    text
-}
-
 pub(crate) fn fib(entries: &[v1::FibEntry]) -> String {
     let rows = entries.iter().map(|e| {
         let next_hops = e.next_hops.join(" ");
@@ -178,33 +70,33 @@ pub(crate) fn fib(entries: &[v1::FibEntry]) -> String {
     table(["PREFIX", "NEXT HOPS", "SOURCE", "TABLE", "IN KERNEL", "ERROR"], rows)
 }
 
-/// What a change did.
-pub(crate) fn applied(reply: &v1::ApplyReply) -> String {
-    let mut text = String::new();
-    for change in &reply.changes {
-        let _ = writeln!(text, "{change}");
-    }
-    for reset in &reply.resets {
-        let _ = writeln!(text, "session with {} is reset: {}", reset.neighbor, reset.reason);
-    }
-    for conflict in &reply.conflicts {
-        let _ = writeln!(text, "without effect: {conflict}");
-    }
-    if text.is_empty() { "already so".to_owned() } else { text }
-}
-
-fn yes(yes: bool) -> &'static str {
+pub(crate) fn yes(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
 
-fn number(number: Option<u32>) -> String {
+pub(crate) fn number(number: Option<u32>) -> String {
     number.map(|n| n.to_string()).unwrap_or_default()
 }
 
 /// How long ago a Unix time was, in its two greatest units.
-fn age(unix_seconds: u64) -> String {
+pub(crate) fn age(unix_seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     duration(now.saturating_sub(unix_seconds))
+}
+
+/// A Unix time as RFC 3339 writes it, in UTC.
+pub(crate) fn time(unix_seconds: u64) -> String {
+    let (days, of_day) = (unix_seconds / 86400, unix_seconds % 86400);
+    // Days are counted from March, so that the leap day is a year's last.
+    let of_era = (days + 719_468) % 146_097;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = (days + 719_468) / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn duration(seconds: u64) -> String {
@@ -219,6 +111,16 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn times_are_days_of_the_calendar() {
+        let check = |seconds, expect: &str| assert_eq!(super::time(seconds), expect);
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_399, "2000-02-28T23:59:59Z");
+        check(951_782_400, "2000-02-29T00:00:00Z");
+        check(1_735_689_599, "2024-12-31T23:59:59Z");
+        check(4_107_542_400, "2100-03-01T00:00:00Z");
+    }
+
     #[test]
     fn durations_are_short() {
         let check = |seconds, expect: &str| assert_eq!(super::duration(seconds), expect);

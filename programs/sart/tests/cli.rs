@@ -2,129 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+mod world;
 
-use node_api::v1::{self, edit_request::Edit};
-use node_api::{Call, Refusal, Server, Views};
-use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
-
-struct Router {
-    _runtime: Runtime,
-    _server: Server,
-    directory: PathBuf,
-}
-
-impl Router {
-    fn start() -> Router {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sart-cli-test-{}-{n}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let runtime = Runtime::new().unwrap();
-        let _inside = runtime.enter();
-        let (calls, mut requests) = mpsc::channel(8);
-        let views = Views {
-            neighbors: watch::channel(Arc::default()).1,
-            advertised: watch::channel(Arc::default()).1,
-        };
-        let mut server = Server::new(calls, views);
-        server.listen_unix(&directory.join("router.sock")).unwrap();
-        runtime.spawn(async move {
-            while let Some(call) = requests.recv().await {
-                answer(call);
-            }
-        });
-        drop(_inside);
-        Router { _runtime: runtime, _server: server, directory }
-    }
-
-    fn sart(&self, arguments: &[&str]) -> Output {
-        let socket = self.directory.join("router.sock");
-        sart(&[&["-e", socket.to_str().unwrap()], arguments].concat())
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn sart(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sart")).args(arguments).output().unwrap()
-}
-
-fn neighbor() -> v1::Neighbor {
-    v1::Neighbor {
-        name: "spine0".to_owned(),
-        address: "9.9.9.9".to_owned(),
-        asn: 65001,
-        state: v1::SessionState::Active as i32,
-        last_error: Some(v1::SessionError {
-            message: "cannot connect: refused".to_owned(),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn answer(call: Call) {
-    let list = v1::NeighborList { neighbors: vec![neighbor()], ..Default::default() };
-    match call {
-        Call::Edit(request, reply) => {
-            // The answer repeats what was asked for, so that a test sees it.
-            let asked = match request.edit {
-                Some(Edit::Merge(text)) => text,
-                Some(Edit::RemoveNeighbor(address)) => format!("remove neighbor {address}"),
-                Some(Edit::RemovePath(prefix)) if prefix == "10.0.0.0/8" => {
-                    let problem = v1::Problem {
-                        message: "there is no path 10.0.0.0/8".to_owned(),
-                        ..Default::default()
-                    };
-                    let problems = vec![problem];
-                    return reply.send(Ok(v1::ApplyReply { problems, ..Default::default() }));
-                }
-                Some(Edit::RemovePath(prefix)) => format!("remove path {prefix}"),
-                None => "nothing".to_owned(),
-            };
-            let changes = vec![asked];
-            reply.send(Ok(v1::ApplyReply { accepted: true, changes, ..Default::default() }));
-        }
-        Call::Neighbors(request, reply) => match request.address.as_str() {
-            "" | "9.9.9.9" => reply.send(Ok(list)),
-            other => reply.send(Err(Refusal::NotFound(format!("there is no neighbor {other}")))),
-        },
-        // Two pages of one prefix each.
-        Call::Routes(request, reply) => {
-            let first = request.after.is_empty();
-            let prefix = if first { "10.1.0.0/16" } else { "10.2.0.0/16" };
-            let next_hop = format!("{} {} {}", request.table, request.family, request.neighbor);
-            let route =
-                v1::Route { prefix: prefix.to_owned(), next_hop, best: true, ..Default::default() };
-            reply.send(Ok(v1::RoutePage { routes: vec![route], more: first }));
-        }
-        Call::Global(reply) => reply.send(Ok(v1::Global { asn: 65010, ..Default::default() })),
-        Call::Apply(_, reply) | Call::Forget(_, reply) => reply.send(Ok(Default::default())),
-        Call::Explain(_, reply) => reply.send(Ok(Default::default())),
-        Call::Fib(_, reply) => reply.send(Ok(Default::default())),
-    }
-}
-
-/// Runs a command and looks for words in what it writes; errors go to standard error.
-#[track_caller]
-fn check(router: &Router, arguments: &[&str], code: i32, words: &[&str]) {
-    let output = router.sart(arguments);
-    let text = if code == 0 { &output.stdout } else { &output.stderr };
-    let text = String::from_utf8_lossy(text);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-    for word in words {
-        assert!(text.contains(word), "{arguments:?}: {word:?} is not in {text}");
-    }
-}
+use world::{Router, check, sart};
 
 #[test]
 fn the_commands_of_v01_work() {
@@ -170,9 +50,8 @@ fn refusals_are_one_sentence_and_code_2() {
     let sentence = "sart: there is no path 10.0.0.0/8";
     check(&router, &["bgp", "global", "rib", "del", "10.0.0.0/8"], 2, &[sentence]);
     check(&router, &["bgp", "neighbor", "get", "1.1.1.1"], 2, &["there is no neighbor 1.1.1.1"]);
-    check(&router, &["bgp", "neighbor", "policy"], 2, &["policies are not built yet"]);
-    check(&router, &["bgp", "global", "policy"], 2, &["policies are not built yet"]);
-    check(&router, &["fib", "channel", "list"], 2, &["not built yet"]);
+    let multicast = ["bgp", "global", "rib", "-s", "multicast", "get"];
+    check(&router, &multicast, 2, &["multicast tables are not built yet"]);
     check(&router, &["bgp", "neighbor", "add", "10.0.0.1", "0"], 2, &["AS number 0 is reserved"]);
     check(&router, &["bgp", "neighbor", "add", "x", "1"], 2, &["invalid value 'x'"]);
     let add = ["bgp", "neighbor", "add", "10.0.0.1", "1", "--hold-time", "2"];
@@ -199,5 +78,49 @@ fn completions_are_written_without_a_router() {
     for shell in ["bash", "zsh", "fish"] {
         let output = sart(&["completion", shell]);
         assert!(output.status.success() && output.stdout.len() > 1000, "{shell}");
+        let output = sart(&["completion", shell, "--for", "kubectl-sart"]);
+        let script = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && script.contains("kubectl-sart"), "{shell}");
+        assert!(script.contains("neighbors") && script.contains("node"), "{shell}");
     }
+}
+
+#[test]
+fn man_pages_are_written_for_each_command() {
+    let name = format!("sart-man-test-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name).join("man1");
+    let output = sart(&["man", directory.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+    assert!(page("sart.1").contains("sart bgp explain 10.0.1.0/32"));
+    assert!(page("sart-bgp-neighbors.1").contains("its last error"));
+    assert!(page("sart-bgp-apply.1").contains("which sessions it resets"));
+    assert!(page("sart-fib-channel-set.1").contains("blackhole"));
+    assert!(page("kubectl-sart.1").contains("node"));
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+    let output = sart(&["man", "/proc/nowhere/man1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("sart: /proc/nowhere/man1: "));
+}
+
+#[test]
+fn neighbors_are_shown_in_lines_fully_and_wide() {
+    let router = Router::start();
+    let neighbors = ["bgp", "neighbors"];
+    check(&router, &neighbors, 0, &["spine0", "Active", "cannot connect: refused"]);
+    let wide = ["-o", "wide", "bgp", "neighbors"];
+    check(&router, &wide, 0, &["ROUTER ID", "GROUPS", "LOST", "1.1.1.9", "core,edge"]);
+    let fully = [
+        "Last error:    cannot connect: refused",
+        "ended by:    network",
+        "State:         Active, since",
+    ];
+    check(&router, &["bgp", "neighbors", "9.9.9.9"], 0, &fully);
+    check(&router, &["bgp", "neighbors", "1.1.1.1"], 2, &["there is no neighbor 1.1.1.1"]);
+    let rib = ["-o", "wide", "bgp", "global", "rib", "get"];
+    check(&router, &rib, 0, &["STALE"]);
+    // The name of before still stands for the same.
+    check(&router, &["-o", "plain", "bgp", "neighbors"], 0, &["spine0"]);
+    check(&router, &["-o", "yaml", "bgp", "neighbors", "9.9.9.9"], 0, &["by: network"]);
+    check(&router, &["bgp", "neighbors", "--help"], 0, &["Examples:", "-o wide"]);
 }

@@ -1,0 +1,312 @@
+//! `sart bgp`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use inet::{Asn, Prefix, RouterId};
+
+use super::{DryRun, FamilyArgs, Watch};
+use crate::help;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Bgp {
+    /// What holds for the whole speaker.
+    Global {
+        #[command(subcommand)]
+        what: Global,
+    },
+    /// The peers: shows, adds and removes them, and shows their tables.
+    #[command(after_help = help::NEIGHBOR)]
+    Neighbor {
+        #[command(subcommand)]
+        what: Neighbor,
+    },
+    /// Shows the peers, or one of them fully: why it is not up, its last error decoded, counters.
+    #[command(after_help = help::NEIGHBORS)]
+    Neighbors {
+        /// Address or name of the one.
+        neighbor: Option<String>,
+    },
+    /// Shows a table: best paths, or what a neighbor sent or is sent.
+    #[command(after_help = help::TABLES)]
+    Rib(Tables),
+    /// Why a path is best, and why a neighbor is sent it or not.
+    #[command(after_help = help::EXPLAIN)]
+    Explain {
+        /// A prefix, or an address for its longest match.
+        prefix: String,
+        /// Only towards this neighbor, with each statement of its policies: its address or name.
+        #[arg(long)]
+        neighbor: Option<String>,
+    },
+    /// Begins sessions anew, or only asks for or tells their routes again.
+    #[command(after_help = help::RESET)]
+    Reset(Reset),
+    /// Hands over a document, in place of the one before of the same owner.
+    #[command(after_help = help::APPLY)]
+    Apply(Apply),
+    /// Forgets an owner, and all that it wanted.
+    #[command(after_help = help::FORGET)]
+    Forget(Forget),
+    /// The policies, and the lists that they name.
+    #[command(subcommand, after_help = help::POLICY)]
+    Policy(Policy),
+    /// Shows the BFD sessions that watch neighbors, or one fully.
+    #[command(after_help = help::BFD)]
+    Bfd {
+        /// Address or name of the neighbor.
+        neighbor: Option<String>,
+    },
+    /// The same as `sart watch`.
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tables {
+    /// Which table.
+    #[arg(value_enum, default_value_t = Table::Loc)]
+    pub(crate) table: Table,
+    /// Only this prefix.
+    pub(crate) prefix: Option<Prefix>,
+    /// The table's neighbor; of `loc`, only paths that came from it: its address or name.
+    #[arg(long)]
+    pub(crate) neighbor: Option<String>,
+    /// Only this prefix and longer ones in it.
+    #[arg(long, value_name = "PREFIX", conflicts_with = "prefix")]
+    pub(crate) longer: Option<Prefix>,
+    /// Only the longest prefix that this address is in.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["prefix", "longer"])]
+    pub(crate) longest: Option<IpAddr>,
+    /// Only paths with this community: 65000:100, 65000:1:2, or with parts that may be any.
+    #[arg(long, value_name = "COMMUNITY")]
+    pub(crate) community: Option<String>,
+    /// Only paths whose AS path matches, written as policies write it: "65001 .* 65002".
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) as_path: Option<String>,
+    /// Of `in`: as the import policy leaves it, without what it rejects.
+    #[arg(long)]
+    pub(crate) accepted: bool,
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Table {
+    /// All paths, the best marked.
+    Loc,
+    /// Received from a neighbor.
+    In,
+    /// Sent to a neighbor.
+    Out,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Reset {
+    /// Address or name of the neighbor.
+    pub(crate) neighbor: Option<String>,
+    /// All neighbors.
+    #[arg(long, conflicts_with = "neighbor")]
+    pub(crate) all: bool,
+    /// The session stays: only its routes are asked for or told again.
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    pub(crate) soft: Option<Soft>,
+    /// A word to the people at the other end (RFC 9003), up to 255 octets.
+    #[arg(long, value_name = "TEXT", conflicts_with = "soft")]
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Soft {
+    /// The neighbor is asked for its routes again.
+    In,
+    /// The neighbor is told all routes again.
+    Out,
+    /// Both.
+    Both,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// The document, YAML or JSON; `-` is standard input.
+    #[arg(short, long)]
+    pub(crate) file: PathBuf,
+    /// Whose document it is: 1 to 63 of a-z, 0-9 and '-', not `file` or `cli`.
+    #[arg(long, default_value = "apply")]
+    pub(crate) owner: String,
+    /// Refuse it when a session would be reset.
+    #[arg(long)]
+    pub(crate) keep_sessions: bool,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Forget {
+    /// Which owner.
+    pub(crate) owner: String,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Policy {
+    /// Shows names, owners and users of all.
+    List,
+    /// Shows one as it is written.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Global {
+    /// Shows the settings, conditions and owners.
+    Get,
+    /// Changes settings.
+    #[command(after_help = help::SET)]
+    Set(SetGlobal),
+    /// Asks whether the router answers.
+    Health,
+    /// Shows names, owners and users of the policies.
+    Policy,
+    /// The table of best paths, and the prefixes announced from here.
+    #[command(after_help = help::RIB)]
+    Rib(Rib),
+}
+
+#[derive(Args, Debug)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("settings").required(true).multiple(true))]
+pub(crate) struct SetGlobal {
+    /// AS number.
+    #[arg(long, group = "settings")]
+    pub(crate) asn: Option<Asn>,
+    /// BGP Identifier, written like an IPv4 address.
+    #[arg(long, group = "settings")]
+    pub(crate) router_id: Option<RouterId>,
+    /// Use all equally good paths.
+    #[arg(
+        long, group = "settings", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub(crate) multi_path: Option<bool>,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Rib {
+    #[command(flatten)]
+    pub(crate) family: FamilyArgs,
+    #[command(subcommand)]
+    pub(crate) what: RibAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum RibAction {
+    /// Shows the table.
+    Get {
+        /// Only this prefix.
+        prefix: Option<Prefix>,
+    },
+    /// Announces prefixes.
+    Add {
+        /// Which.
+        #[arg(required = true)]
+        prefixes: Vec<Prefix>,
+        /// An attribute: origin=igp|egp|incomplete, local_pref=N, med=N, community=65000:1,
+        /// large_community=65000:1:2. May be given several times.
+        #[arg(short = 't', long = "attr", value_name = "KEY=VALUE")]
+        attributes: Vec<String>,
+        /// Only to neighbors in this group. May be given several times.
+        #[arg(long = "group")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Announces prefixes no longer.
+    Del {
+        /// Which.
+        #[arg(required = true)]
+        prefixes: Vec<Prefix>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Neighbor {
+    /// Shows one neighbor fully.
+    Get {
+        /// Its address.
+        address: IpAddr,
+    },
+    /// Shows all neighbors.
+    List,
+    /// Adds or replaces a neighbor.
+    Add(Box<AddNeighbor>),
+    /// Removes a neighbor that was added here.
+    Del {
+        /// Its address.
+        address: IpAddr,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Shows what a neighbor sent, or what it is sent.
+    Rib {
+        /// Its address.
+        address: IpAddr,
+        /// in: received from it; out: sent to it.
+        #[arg(short, long, value_enum, default_value_t = Kind::In)]
+        kind: Kind,
+        #[command(flatten)]
+        family: FamilyArgs,
+    },
+    /// Shows the policies of the neighbors, or of one.
+    Policy {
+        /// Its address.
+        address: Option<IpAddr>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AddNeighbor {
+    /// Its address.
+    pub(crate) address: IpAddr,
+    /// Its AS number.
+    pub(crate) asn: Asn,
+    /// A name for people.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Wait for it to connect, never dial.
+    #[arg(long)]
+    pub(crate) passive: bool,
+    /// Hold time in seconds: 0, or 3 to 65535.
+    #[arg(long)]
+    pub(crate) hold_time: Option<u16>,
+    /// Keepalive interval in seconds.
+    #[arg(long)]
+    pub(crate) keepalive_time: Option<u16>,
+    /// TTL of a session that crosses routers.
+    #[arg(long, value_name = "TTL")]
+    pub(crate) ebgp_multihop: Option<u8>,
+    /// Address to speak from.
+    #[arg(long)]
+    pub(crate) local_address: Option<IpAddr>,
+    /// A group that it is in. May be given several times.
+    #[arg(long = "group")]
+    pub(crate) groups: Vec<String>,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Received.
+    In,
+    /// Sent.
+    Out,
+}

@@ -1,0 +1,132 @@
+//! Why a prefix goes the way it does.
+
+use std::fmt::Write as _;
+
+use node_api::v1;
+
+use super::routes::{Whose, numbered, routes};
+use super::{fib, yes};
+use crate::output::table;
+
+/// Paths, the decision between them, policies, neighbors and the kernel. `wide`: with more columns;
+/// `fully`: with each statement that a policy has asked, and what is sent.
+pub(crate) fn explanation(explanation: &v1::Explanation, wide: bool, fully: bool) -> String {
+    if explanation.prefix.is_empty() {
+        return "no route".to_owned();
+    }
+    let mut text = format!("{}\n\nPaths, the best first:\n", explanation.prefix);
+    let _ = writeln!(text, "{}", numbered(&explanation.paths, wide));
+    if !explanation.steps.is_empty() {
+        let _ = writeln!(text, "\nThe decision, step by step, until one path is left:");
+        let _ = writeln!(text, "{}", decision(explanation));
+    }
+    if !explanation.imports.is_empty() {
+        let _ = writeln!(text, "\nWhat import policies said:");
+        let _ = writeln!(text, "{}", imports(&explanation.imports));
+        if fully {
+            for import in &explanation.imports {
+                let steps = import.policy.as_ref().map(statements).unwrap_or_default();
+                let _ = write!(text, "\nFrom {}:\n{steps}", import.neighbor);
+            }
+        }
+    }
+    if !explanation.advertisements.is_empty() {
+        let _ = writeln!(text, "\nWho is sent it:");
+        let _ = writeln!(text, "{}", advertisements(&explanation.advertisements));
+        if fully {
+            for told in &explanation.advertisements {
+                let _ = write!(text, "{}", exported(told, wide));
+            }
+        }
+    }
+    if let Some(entry) = &explanation.fib {
+        let _ = writeln!(text, "\nThe kernel:\n{}", fib(std::slice::from_ref(entry)));
+    }
+    text
+}
+
+/// A line for each path, a column for each step.
+fn decision(explanation: &v1::Explanation) -> String {
+    let steps = &explanation.steps;
+    let header = ["PATH"].into_iter().chain(steps.iter().map(|step| step.step.as_str()));
+    let row = |path: u32| {
+        let cell = |step: &v1::DecisionStep| {
+            let compared = step.compared.iter().find(|compared| compared.path == path);
+            compared.map_or(String::new(), |compared| match compared.out {
+                true => format!("{} (out)", compared.value),
+                false => compared.value.clone(),
+            })
+        };
+        let number = format!("#{}", path.saturating_add(1));
+        [number].into_iter().chain(steps.iter().map(cell)).collect::<Vec<_>>()
+    };
+    // A path that cannot be used was never compared.
+    let compared = |path: &u32| {
+        steps.iter().any(|step| step.compared.iter().any(|compared| compared.path == *path))
+    };
+    let paths = (0..).zip(&explanation.paths).map(|(path, _)| path);
+    table(header, paths.filter(compared).map(row))
+}
+
+fn imports(imports: &[v1::ImportVerdict]) -> String {
+    let rows = imports.iter().map(|import| {
+        let policy = import.policy.clone().unwrap_or_default();
+        [import.neighbor.clone(), yes(policy.accepted).to_owned(), policy.decided]
+    });
+    table(["NEIGHBOR", "ACCEPTED", "BY"], rows)
+}
+
+fn advertisements(told: &[v1::Advertisement]) -> String {
+    let rows = told.iter().map(|told| {
+        let policies = told.paths.iter().filter_map(|path| path.policy.as_ref());
+        let mut decided: Vec<&str> = policies.map(|policy| policy.decided.as_str()).collect();
+        decided.dedup();
+        let reason = if told.sent { String::new() } else { told.reason.clone() };
+        [told.neighbor.clone(), yes(told.sent).to_owned(), reason, decided.join("; ")]
+    });
+    table(["NEIGHBOR", "SENT", "REASON", "POLICY"], rows)
+}
+
+/// Each path towards one neighbor.
+fn exported(told: &v1::Advertisement, wide: bool) -> String {
+    let mut text = String::new();
+    for path in &told.paths {
+        let from = if path.from.is_empty() { "here" } else { &path.from };
+        let id = match path.path_id {
+            0 => String::new(),
+            id => format!(", path id {id}"),
+        };
+        let outcome = match path.refused.as_str() {
+            "" => "is told",
+            why => why,
+        };
+        let _ = writeln!(text, "\nTo {}, the path from {from}{id}: {outcome}", told.neighbor);
+        if let Some(policy) = &path.policy {
+            text.push_str(&statements(policy));
+        }
+        if let Some(route) = &path.route {
+            for line in routes(std::slice::from_ref(route), Whose::Sent, wide).lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    }
+    text
+}
+
+/// What a policy said, and each statement that it has asked.
+fn statements(policy: &v1::PolicyVerdict) -> String {
+    let word = if policy.accepted { "accepted" } else { "rejected" };
+    let mut text = format!("  {word}: {}\n", policy.decided);
+    for step in &policy.steps {
+        let name = match step.name.as_str() {
+            "" => String::new(),
+            name => format!(" ({name})"),
+        };
+        let matched = match step.failed.as_str() {
+            "" => "matches".to_owned(),
+            condition => format!("does not match: {condition}"),
+        };
+        let _ = writeln!(text, "    {} statement {}{name}: {matched}", step.policy, step.number);
+    }
+    text
+}

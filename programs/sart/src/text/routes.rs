@@ -1,0 +1,108 @@
+//! Paths of the tables.
+
+use node_api::v1;
+
+use super::number;
+use crate::output::{Header, table};
+
+/// A column: its name, and what stands in it.
+type Column = (&'static str, fn(&v1::Route) -> String);
+
+const BEST: Column = ("BEST", |r| match (r.best, r.multipath) {
+    (true, _) => "best".to_owned(),
+    (false, true) => "multipath".to_owned(),
+    (false, false) => String::new(),
+});
+const FROM: Column = ("FROM", |r| match r.neighbor.as_str() {
+    "" => "here".to_owned(),
+    neighbor => neighbor.to_owned(),
+});
+const PATH_ID: Column =
+    ("ID", |r| if r.path_id == 0 { String::new() } else { r.path_id.to_string() });
+const ATTRIBUTES: [Column; 5] = [
+    ("AS PATH", |r| r.as_path.clone()),
+    ("ORIGIN", |r| r.origin.clone()),
+    ("PREF", |r| number(r.local_pref)),
+    ("MED", |r| number(r.med)),
+    ("COMMUNITIES", |r| {
+        let communities = r.communities.iter().chain(&r.large_communities);
+        communities.cloned().collect::<Vec<_>>().join(" ")
+    }),
+];
+const WIDE: [Column; 4] = [
+    ("EXTENDED", |r| r.extended_communities.join(" ")),
+    ("ORIGINATOR", |r| r.originator.clone()),
+    ("CLUSTERS", |r| r.cluster_list.join(" ")),
+    ("OTC", |r| number(r.only_to_customer)),
+];
+const REASON: Column = ("REASON", |r| r.reason.clone());
+const STALE: Column = ("STALE", |r| super::yes(r.stale).to_owned());
+
+/// What is known of paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// They come from somewhere, and were compared.
+    Compared,
+    /// As they are sent to a neighbor.
+    Sent,
+}
+
+/// A line for each path; `wide`: with more columns.
+pub(crate) fn routes(routes: &[v1::Route], whose: Whose, wide: bool) -> String {
+    let columns = columns(whose, has_ids(routes), wide);
+    table(names(&columns), rows(routes, &columns))
+}
+
+/// A part of a long table.
+pub(crate) fn part_of_routes(
+    routes: &[v1::Route],
+    whose: Whose,
+    wide: bool,
+    header: Header,
+) -> String {
+    // Always with ids: each part has the same columns.
+    let columns = columns(whose, true, wide);
+    let text = table(names(&columns), rows(routes, &columns));
+    match (header, text.split_once('\n')) {
+        (Header::No, Some((_, lines))) => lines.to_owned(),
+        (Header::Yes, _) | (Header::No, None) => text,
+    }
+}
+
+/// The same with numbers before them, which other tables name.
+pub(super) fn numbered(routes: &[v1::Route], wide: bool) -> String {
+    let columns = columns(Whose::Compared, has_ids(routes), wide);
+    let rows = (1..).zip(rows(routes, &columns)).map(|(number, row): (u32, _)| {
+        [format!("#{number}")].into_iter().chain(row).collect::<Vec<_>>()
+    });
+    table(["PATH"].into_iter().chain(names(&columns)), rows)
+}
+
+fn has_ids(routes: &[v1::Route]) -> bool {
+    routes.iter().any(|route| route.path_id != 0)
+}
+
+fn columns(whose: Whose, ids: bool, wide: bool) -> Vec<Column> {
+    let compared = whose == Whose::Compared;
+    let mut columns: Vec<Column> = Vec::new();
+    columns.extend(compared.then_some(BEST));
+    columns.push(("PREFIX", |r| r.prefix.clone()));
+    columns.extend(ids.then_some(PATH_ID));
+    columns.push(("NEXT HOP", |r| r.next_hop.clone()));
+    columns.extend(compared.then_some(FROM));
+    columns.extend(ATTRIBUTES);
+    if wide {
+        columns.extend(WIDE);
+    }
+    columns.extend(compared.then_some(REASON));
+    columns.extend((compared && wide).then_some(STALE));
+    columns
+}
+
+fn names(columns: &[Column]) -> impl Iterator<Item = &'static str> {
+    columns.iter().map(|(name, _)| *name)
+}
+
+fn rows(routes: &[v1::Route], columns: &[Column]) -> impl Iterator<Item = Vec<String>> {
+    routes.iter().map(|route| columns.iter().map(|(_, value)| value(route)).collect())
+}
