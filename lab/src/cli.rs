@@ -12,7 +12,9 @@ use crate::bring_up::{Mode, UpOptions};
 use crate::progress::Progress;
 use crate::topology::kind::ProxyMode;
 use crate::world::{self, Lab};
-use crate::{demo, host, image, images, interrupt, packages, parts, registry, status, suite, sys};
+use crate::{
+    bench, demo, host, image, images, interrupt, packages, parts, registry, status, suite, sys,
+};
 
 /// Networks and Kubernetes clusters out of Linux namespaces on this machine
 #[derive(Parser)]
@@ -104,6 +106,8 @@ enum Task {
     Image(image::ImageCommand),
     /// Brings sart up on real routers and shows what it does; the cluster stays up
     Demo(demo::DemoArgs),
+    /// Measures the router beside others
+    Bench(bench::BenchArgs),
     /// Runs the project's tests, from formatting to the cluster
     Test(suite::TestArgs),
     #[command(name = "__registry", hide = true)]
@@ -191,6 +195,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             Err(_) => image::run(command, &images::base()?)?,
         },
         Task::Demo(args) => demo::run(&args)?,
+        Task::Bench(args) => bench::run(args)?,
         Task::Test(args) => return suite::run(&args),
         Task::Registry(args) => registry::run(&args)?,
         Task::Probe(args) => suite::probe::run(&args)?,

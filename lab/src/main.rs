@@ -1,5 +1,6 @@
 //! Networks and Kubernetes clusters out of Linux namespaces: demo, tests and benchmarks.
 
+mod bench;
 mod bring_up;
 mod cgroup;
 mod cli;
