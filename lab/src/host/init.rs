@@ -185,7 +185,10 @@ fn spawn(service: &Service, logs: &Path, env: &[(String, String)]) -> Result<i32
         .append(true)
         .open(logs.join(format!("{}.log", service.name)))
         .context("open its log")?;
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    // This process has inherited what its starter blocks; a program must hear that it shall end.
+    sys::with_signals(&mut command);
+    let child = command
         .args(args)
         .env_clear()
         .envs(env.iter().cloned())

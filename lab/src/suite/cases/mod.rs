@@ -9,6 +9,7 @@ mod bad_input;
 mod common;
 mod established;
 mod fabric;
+mod interop;
 mod machine;
 mod old_manifests;
 mod pods;
@@ -185,6 +186,14 @@ pub(crate) const GROUPS: &[Group] = &[
             case!("all-learn-all", routers::all_learn_all),
             case!("what-is-gone-is-withdrawn", routers::what_is_gone_is_withdrawn),
         ],
+        ..BED
+    },
+    Group {
+        name: "interop",
+        topology: "routers",
+        mode: Mode::None,
+        objects: Objects::None,
+        cases: interop::CASES,
         ..BED
     },
 ];
