@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::{Response, Status};
 
 use crate::v1;
 
@@ -67,4 +68,21 @@ impl<T> Reply<T> {
     pub fn send(self, answer: Result<T, Refusal>) {
         let _ = self.0.send(answer);
     }
+}
+
+/// Hands a call to the task that owns the state, and waits for its answer.
+pub(crate) async fn ask<C, T>(
+    calls: &mpsc::Sender<C>,
+    whose: &str,
+    call: impl FnOnce(Reply<T>) -> C,
+) -> Result<Response<T>, Status> {
+    let stopping = || Status::unavailable(format!("{whose} is stopping"));
+    let (reply, answer) = Reply::channel();
+    calls.send(call(reply)).await.map_err(|_| stopping())?;
+    let answer = answer.await.map_err(|_| stopping())?;
+    answer.map(Response::new).map_err(|refusal| match refusal {
+        Refusal::Invalid(why) => Status::invalid_argument(why),
+        Refusal::NotFound(why) => Status::not_found(why),
+        Refusal::NotNow(why) => Status::failed_precondition(why),
+    })
 }

@@ -35,6 +35,7 @@ mod fib;
 mod fib_client;
 mod guard;
 mod incoming;
+mod listeners;
 mod server;
 mod service;
 mod token;
@@ -54,7 +55,8 @@ pub use client::{CallError, Endpoint, EndpointError, RouterClient};
 pub use events::Events;
 pub use fib::{DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, FibCall, FibServer};
 pub use fib_client::FibClient;
-pub use server::{DEFAULT_SOCKET, DEFAULT_TCP, Server, ServerError};
+pub use listeners::ServerError;
+pub use server::{DEFAULT_SOCKET, DEFAULT_TCP, Server};
 pub use token::{Token, TokenError};
 
 /// The version of the document's form that this build writes.

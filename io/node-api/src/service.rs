@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::call::{Call, Refusal, Reply, Views};
+use crate::call::{Call, Reply, Views, ask};
 use crate::events::{Events, Wanted};
 use crate::v1::{self, router_server};
 
@@ -31,6 +31,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Whose API it is.
+    pub(crate) const WHOSE: &str = "the router";
+
     pub(crate) fn new(
         calls: mpsc::Sender<Call>,
         views: Views,
@@ -42,15 +45,7 @@ impl Service {
     }
 
     async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<Response<T>, Status> {
-        let stopping = || Status::unavailable("the router is stopping");
-        let (reply, answer) = Reply::channel();
-        self.calls.send(call(reply)).await.map_err(|_| stopping())?;
-        let answer = answer.await.map_err(|_| stopping())?;
-        answer.map(Response::new).map_err(|refusal| match refusal {
-            Refusal::Invalid(why) => Status::invalid_argument(why),
-            Refusal::NotFound(why) => Status::not_found(why),
-            Refusal::NotNow(why) => Status::failed_precondition(why),
-        })
+        ask(&self.calls, Self::WHOSE, call).await
     }
 
     /// A place among the watches.

@@ -109,6 +109,20 @@ impl AsPath {
         }
     }
 
+    /// Puts the number first, so many times: into a new sequence where the leading one would get
+    /// more than 255 or is a set (RFC 4271 §4.3, §5.1.2).
+    pub fn prepend(&mut self, asn: Asn, count: u8) {
+        let count = usize::from(count);
+        match self.segments.first_mut() {
+            Some(Segment::Sequence(numbers)) if numbers.len() + count <= 255 => {
+                numbers.splice(0..0, std::iter::repeat_n(asn.get(), count));
+            }
+            Some(Segment::Sequence(_) | Segment::Set(_)) | None => {
+                self.segments.insert(0, Segment::Sequence(vec![asn.get(); count]));
+            }
+        }
+    }
+
     /// The originating AS: the last number, if a sequence comes last.
     pub fn origin(&self) -> Option<u32> {
         match self.segments.last()? {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin, Segment};
+use bgp_packet::{Attributes, BgpNextHop, Origin};
 use inet::Asn;
 
 use crate::community::{CommunityKind, ExtendedPattern, LargePattern, StandardPattern};
@@ -160,7 +160,7 @@ impl Change {
                 PrependAs::Own => own.asn,
                 PrependAs::Given(asn) => asn,
             };
-            prepend(&mut attributes.as_path, asn, count);
+            attributes.as_path.prepend(asn, count);
         }
         edit(&self.communities, attributes);
         edit(&self.extended_communities, attributes);
@@ -181,19 +181,6 @@ fn edit<K: CommunityKind>(edit: &Option<Edit<K>>, attributes: &mut Attributes) {
     for value in &edit.add {
         if !list.contains(value) {
             list.push(*value);
-        }
-    }
-}
-
-/// Puts the number before the path; a segment has at most 255 (RFC 4271 §4.3).
-fn prepend(path: &mut AsPath, asn: Asn, count: u8) {
-    let count = usize::from(count);
-    match path.segments.first_mut() {
-        Some(Segment::Sequence(numbers)) if numbers.len() + count <= 255 => {
-            numbers.splice(0..0, std::iter::repeat_n(asn.get(), count));
-        }
-        Some(Segment::Sequence(_) | Segment::Set(_)) | None => {
-            path.segments.insert(0, Segment::Sequence(vec![asn.get(); count]));
         }
     }
 }

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{Attributes, BgpNextHop, FamilyFlags, Options, PeerKind, Role, Segment};
 use bgp_policy::{NextHopChange, Own, Policy, RouteFacts, Source, Verdict};
-use inet::{Asn, Family, Prefix};
+use inet::{Asn, Family, Prefix, is_link_local};
 
 use crate::attrs::{AttrSet, Maker};
 use crate::family::World;
-use crate::import::{PeerKey, prepend};
+use crate::import::PeerKey;
 use crate::peer::{NextHops, PeerId, SessionFacts};
 use crate::rib::Settings;
 use crate::rules::{AddPathSend, LocalAs, NextHopMode, WithoutPolicy};
@@ -394,9 +394,9 @@ impl GroupKey {
             PeerKind::External => {
                 // RFC 7705 §3.2: the number that the peer knows goes first.
                 if self.local_as.is_some_and(|local| !local.replace) {
-                    prepend(out, self.own);
+                    out.as_path.prepend(self.own, 1);
                 }
-                prepend(out, self.asn);
+                out.as_path.prepend(self.asn, 1);
                 out.local_pref = None;
                 out.originator_id = None;
                 out.cluster_list.clear();
@@ -466,13 +466,6 @@ fn fits(family: Family, options: &Options, address: &IpAddr) -> bool {
         (Family::Ipv4, IpAddr::V4(_)) | (Family::Ipv6, IpAddr::V6(_)) => true,
         (Family::Ipv4, IpAddr::V6(_)) => options.ipv4_over_ipv6,
         (Family::Ipv6, IpAddr::V4(_)) => false,
-    }
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

@@ -151,7 +151,7 @@ impl ImportRules {
                 return Err(Ineligible::AsLoop);
             }
             if local.prepend && self.kind == PeerKind::External {
-                prepend(a, local.asn);
+                a.as_path.prepend(local.asn, 1);
             }
         }
         self.only_to_customer(a)?;
@@ -230,18 +230,6 @@ impl ImportRules {
             own_asn: self.own,
             default_local_pref: self.default_local_pref,
             weight: 0,
-        }
-    }
-}
-
-/// RFC 4271 §5.1.2: the number goes first, into a new sequence when the leading one is full or
-/// is a set.
-pub(crate) fn prepend(attributes: &mut Attributes, asn: Asn) {
-    let segments = &mut attributes.as_path.segments;
-    match segments.first_mut() {
-        Some(Segment::Sequence(numbers)) if numbers.len() < 255 => numbers.insert(0, asn.get()),
-        Some(Segment::Sequence(_) | Segment::Set(_)) | None => {
-            segments.insert(0, Segment::Sequence(vec![asn.get()]));
         }
     }
 }

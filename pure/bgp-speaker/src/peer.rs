@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bgp_packet::PeerKind;
 use bgp_rib::Rules;
 use bgp_session::PeerConfig;
-use inet::{Asn, Family, LinkName, Prefix};
+use inet::{Asn, Family, LinkName, Prefix, is_link_local};
 
 /// All that is wanted of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,12 +214,5 @@ impl fmt::Display for PeerSource {
             PeerSource::Unnumbered(link) => write!(f, "unnumbered on {link}"),
             PeerSource::Dynamic(prefix) => write!(f, "dynamic in {prefix}"),
         }
-    }
-}
-
-pub(crate) fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }

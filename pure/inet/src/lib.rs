@@ -14,7 +14,7 @@ mod time;
 pub use asn::{Asn, AsnError, RouterId, RouterIdError};
 pub use link::{LinkName, LinkNameError};
 pub use prefix::{Family, Prefix, PrefixError};
-pub use route::{NextHop, Route, RouteTarget};
+pub use route::{NextHop, Route, RouteTarget, is_link_local};
 pub use time::Timestamp;
 
 #[cfg(test)]

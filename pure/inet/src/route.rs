@@ -19,6 +19,12 @@ pub struct NextHop {
     pub link_local: Option<Ipv6Addr>,
 }
 
+/// Whether the address means something on its link alone (RFC 4291 §2.5.6). 169.254/16 is routed
+/// like any other: fabrics use it for their links.
+pub fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 impl From<IpAddr> for NextHop {
     fn from(address: IpAddr) -> NextHop {
         NextHop { address, interface: None, link_local: None }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use inet::{Family, NextHop, Prefix};
+use inet::{Family, NextHop, Prefix, is_link_local};
 
 use crate::entry::Offer;
 use crate::target::scaled;
@@ -277,9 +277,4 @@ impl Walk<'_> {
         }
         Some(Found { metric: metric?, ways: combined(parts) })
     }
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    // 169.254/16 is routed like any other: fabrics use it for their links.
-    matches!(address, IpAddr::V6(a) if a.is_unicast_link_local())
 }

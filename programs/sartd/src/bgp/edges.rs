@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use bfd::Key;
 use bgp_policy::KernelSource;
 use bgp_speaker::{BfdSession, Input, KernelRoute, PeerSource, TcpOptions, TcpPeer, Who};
-use inet::{LinkName, NextHop, Prefix, Timestamp};
+use inet::{LinkName, NextHop, Prefix, Timestamp, is_link_local};
 use node_api::v1;
 use route_table::{LinkIndex, Origin, Redistributed, RouteTable, Selector};
 use sockets::{Auth, Found, Neighbors};
@@ -292,11 +292,4 @@ fn words(who: &Who) -> String {
 
 pub(super) fn index_of(table: &RouteTable, name: LinkName) -> Option<LinkIndex> {
     table.links().find(|link| link.name == name).map(|link| link.index)
-}
-
-pub(super) fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
 }

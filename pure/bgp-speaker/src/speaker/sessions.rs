@@ -6,10 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use bgp_packet::{BgpNextHop, PeerKind, RefreshKind, Update};
 use bgp_rib::{NextHops, PeerId, SessionFacts};
 use bgp_session::{Conn, Effect, Event as SessionEvent, Negotiated, Session, State};
-use inet::{Family, LinkName};
+use inet::{Family, LinkName, is_link_local};
 
 use super::{CONNECTIONS, Connection, LinkFacts, PeerState, Speaker, Up, spend};
-use crate::peer::is_link_local;
 use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal};
 
 impl Speaker {

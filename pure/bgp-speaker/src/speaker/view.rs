@@ -6,10 +6,9 @@ use std::net::IpAddr;
 use bgp_packet::{Attributes, PathId};
 use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason};
 use bgp_session::{FailureReport, Helping, PeerConfig, Status};
-use inet::{Family, LinkName, Prefix};
+use inet::{Family, LinkName, Prefix, is_link_local};
 
 use super::Speaker;
-use crate::peer::is_link_local;
 use crate::{Conflict, Global, MaxPrefixes, Peer, PeerSource};
 
 /// A peer as it is now.
