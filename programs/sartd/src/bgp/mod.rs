@@ -4,6 +4,7 @@
 //! the API and time, and does what the two machines want done. Everything else here is wiring.
 
 mod bfd_task;
+mod burst;
 mod calls;
 mod clock;
 mod conns;

@@ -17,6 +17,7 @@ use sockets::{Event, Found, Sockets};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::burst;
 use super::clock::{Clock, Quiet};
 use super::conns::Conns;
 use super::edges::Edges;
@@ -28,13 +29,6 @@ use super::writes::{Written, finished};
 
 /// BGP as a source of routes.
 pub(super) const BGP: SourceId = SourceId(0);
-
-/// Events of one kind that are taken one after another before the others have their turn.
-const BURST: usize = 64;
-
-/// Bytes of messages after which the others have their turn in any case. What a burst changes goes
-/// out together, so that a change of many prefixes becomes few messages.
-const BURST_BYTES: usize = 256 << 10;
 
 /// Outputs that are worked on before inputs have their turn again.
 const OUTPUTS: usize = 4096;
@@ -192,17 +186,10 @@ impl Router {
 
     /// Takes this event and those that wait behind it, up to a burst.
     fn take_events(&mut self, waiting: &mut mpsc::Receiver<Event>, first: Option<Event>) {
-        let mut next = first.or_else(|| waiting.try_recv().ok());
-        let mut bytes = 0;
-        for _ in 0..BURST {
-            let Some(event) = next else { break };
-            bytes += self.socket(event);
+        burst::take(waiting, first, |event| {
             self.parts.publisher.changed();
-            if bytes > BURST_BYTES {
-                break;
-            }
-            next = waiting.try_recv().ok();
-        }
+            self.socket(event)
+        });
     }
 
     /// Ends the sessions, with or without a word, and takes the routes away or leaves them.
