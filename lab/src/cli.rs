@@ -13,7 +13,8 @@ use crate::progress::Progress;
 use crate::topology::kind::ProxyMode;
 use crate::world::{self, Lab};
 use crate::{
-    bench, demo, host, image, images, interrupt, packages, parts, registry, status, suite, sys,
+    bench, demo, fuzz, host, image, images, interrupt, packages, parts, registry, status, suite,
+    sys,
 };
 
 /// Networks and Kubernetes clusters out of Linux namespaces on this machine
@@ -32,7 +33,11 @@ enum Task {
     /// Starts a lab: routers, a Kubernetes cluster, sart
     Up(Up),
     /// Ends a lab; nothing is left of it
-    Down,
+    Down {
+        /// Ends every lab of this machine
+        #[arg(long)]
+        all: bool,
+    },
     /// Shows the hosts of a lab and what runs on them
     Status {
         /// How to show it
@@ -108,6 +113,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Measures the router beside others
     Bench(bench::BenchArgs),
+    /// Runs the fuzz targets and writes docs/fuzz.md
+    Fuzz(fuzz::FuzzArgs),
     /// Runs the project's tests, from formatting to the cluster
     Test(suite::TestArgs),
     #[command(name = "__registry", hide = true)]
@@ -160,7 +167,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     }
     match cli.command {
         Task::Up(up) => bring_up(up)?,
-        Task::Down => down(cli.lab.as_deref())?,
+        Task::Down { all } => down(cli.lab.as_deref(), all)?,
         Task::Status { output } => {
             std::io::stdout().write_all(status::show(&lab()?, output)?.as_bytes())?;
         }
@@ -196,6 +203,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         },
         Task::Demo(args) => demo::run(&args)?,
         Task::Bench(args) => bench::run(args)?,
+        Task::Fuzz(args) => fuzz::run(&args)?,
         Task::Test(args) => return suite::run(&args),
         Task::Registry(args) => registry::run(&args)?,
         Task::Probe(args) => suite::probe::run(&args)?,
@@ -220,11 +228,8 @@ fn bring_up(up: Up) -> Result<()> {
     Ok(())
 }
 
-fn down(wanted: Option<&str>) -> Result<()> {
-    let names = match wanted {
-        Some(name) => vec![name.to_owned()],
-        None => world::names(),
-    };
+fn down(wanted: Option<&str>, all: bool) -> Result<()> {
+    let names = to_end(wanted, all, world::names())?;
     for name in &names {
         Lab::down(name).with_context(|| format!("end lab {name}"))?;
         eprintln!("lab {name} is gone");
@@ -235,7 +240,35 @@ fn down(wanted: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Which labs end: another one's is not ended by the way.
+fn to_end(wanted: Option<&str>, all: bool, up: Vec<String>) -> Result<Vec<String>> {
+    match wanted {
+        Some(name) => Ok(vec![name.to_owned()]),
+        None if up.len() > 1 && !all => {
+            bail!("{} labs are up: {}; say --lab NAME or --all", up.len(), up.join(", "))
+        }
+        None => Ok(up),
+    }
+}
+
 fn code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     ExitCode::from(u8::try_from(code.unwrap_or(1)).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_end;
+
+    #[test]
+    fn down_ends_the_only_lab_or_those_that_are_named() {
+        let up = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let ended = |wanted, all, names: &[&str]| to_end(wanted, all, up(names)).ok();
+        assert_eq!(ended(None, false, &[]), Some(vec![]));
+        assert_eq!(ended(None, false, &["a"]), Some(up(&["a"])));
+        assert_eq!(ended(Some("a"), false, &["a", "b"]), Some(up(&["a"])));
+        assert_eq!(ended(None, true, &["a", "b"]), Some(up(&["a", "b"])));
+        let refused = to_end(None, false, up(&["a", "b"])).map_err(|error| error.to_string());
+        assert_eq!(refused, Err("2 labs are up: a, b; say --lab NAME or --all".to_owned()));
+    }
 }

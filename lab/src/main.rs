@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod demo;
 mod faults;
+mod fuzz;
 mod host;
 mod image;
 mod images;

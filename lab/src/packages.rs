@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Package, and what it is needed for.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 23] = [
     ("bird2", "routers"),
     ("busybox-static", "the test image"),
     ("ca-certificates", "downloads"),
@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 21] = [
     ("dash", "the test image"),
     ("exabgp", "routers"),
     ("frr", "routers"),
+    ("g++", "fuzz targets"),
     ("gcc", "the pause program"),
     ("gobgpd", "routers"),
     ("iproute2", "links and routes"),
@@ -31,6 +32,7 @@ const NEEDED: [(&str, &str); 21] = [
     ("procps", "sysctl"),
     ("runc", "containers"),
     ("tcpdump", "looking at packets"),
+    ("tshark", "another reader of BGP"),
 ];
 
 /// The programs that no package of every Debian has.

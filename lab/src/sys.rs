@@ -167,6 +167,16 @@ pub(crate) fn with_signals(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(unblock) }
 }
 
+/// Lets a command be killed when the thread that starts it ends, however that ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let ask = || {
+        // SAFETY: the call passes no memory.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).map(drop)
+    };
+    // SAFETY: between fork and exec only `prctl` is called, which is async-signal-safe.
+    unsafe { command.pre_exec(ask) };
+}
+
 /// Waits for one of the blocked signals.
 pub(crate) fn wait_signal(signals: &[i32]) -> i32 {
     let set = signal_set(signals);

@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -82,7 +81,7 @@ impl Cell {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        die_with_parent(&mut command);
+        sys::die_with_parent(&mut command);
         let mut outer = command.spawn().context("run unshare")?;
         let stdout = outer.stdout.take().ok_or_else(|| anyhow!("unshare has no output"))?;
         let mut line = String::new();
@@ -189,9 +188,14 @@ impl Cell {
         let mut usage = Usage::default();
         for pid in self.programs().into_keys() {
             usage.cpu += cpu_time(pid).unwrap_or_default();
-            usage.memory += peak_memory(pid).unwrap_or_default();
+            usage.memory += memory(pid, "VmHWM:").unwrap_or_default();
         }
         usage
+    }
+
+    /// Memory that all its processes have now (VmRSS), bytes.
+    pub(super) fn resident(&self) -> u64 {
+        self.programs().into_keys().filter_map(|pid| memory(pid, "VmRSS:")).sum()
     }
 
     /// A netlink socket that hears of the cell's routes.
@@ -241,21 +245,8 @@ impl Drop for Cell {
     }
 }
 
-/// Lets a command be killed when this process ends, however it ends.
-fn die_with_parent(command: &mut Command) {
-    let ask = || {
-        // SAFETY: the call passes no memory.
-        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: between fork and exec only `prctl` is called, which is async-signal-safe.
-    unsafe { command.pre_exec(ask) };
-}
-
 /// CPU time of a process, ended threads included, in nanosecond steps.
-fn cpu_time(pid: i32) -> Option<f64> {
+pub(super) fn cpu_time(pid: i32) -> Option<f64> {
     let mut clock = 0;
     // SAFETY: an all-zero timespec is a valid value, and both calls write only what they are given.
     unsafe {
@@ -269,8 +260,8 @@ fn cpu_time(pid: i32) -> Option<f64> {
     }
 }
 
-fn peak_memory(pid: i32) -> Option<u64> {
+fn memory(pid: i32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

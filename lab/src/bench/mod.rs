@@ -11,10 +11,11 @@ mod feed;
 mod kernel;
 mod model;
 mod netlink;
-mod random;
+pub(crate) mod random;
 mod real;
 mod report;
 mod session;
+mod soak;
 mod table;
 mod template;
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub(crate) struct BenchArgs {
 enum What {
     /// The BGP router beside BIRD, FRR, GoBGP and OpenBGPD
     Bgp(BgpArgs),
+    /// Many changes, short hold times and busy cores: no session may be lost
+    Soak(soak::SoakArgs),
 }
 
 #[derive(Args)]
@@ -81,11 +84,11 @@ struct BgpArgs {
 /// # Errors
 /// When the bench itself cannot work. A daemon that fails is a line of the result.
 pub(crate) fn run(args: BenchArgs) -> Result<()> {
-    if cfg!(debug_assertions) {
-        return optimised();
-    }
     match args.what {
+        What::Soak(args) if args.as_built => soak::run(args),
+        _ if cfg!(debug_assertions) => optimised(),
         What::Bgp(args) => bgp(args),
+        What::Soak(args) => soak::run(args),
     }
 }
 
@@ -200,6 +203,26 @@ fn built() -> Result<PathBuf> {
 }
 
 fn page(runs: u32, note: &str, origin: &str, who: &str, tables: &str, goals: &str) -> String {
+    let machine = machine();
+    format!(
+        "# Benchmarks of the router\n\n\
+         Written by `cargo lab bench bgp --markdown`; do not edit by hand.\n\n\
+         {machine}; the load generator runs on the \
+         same machine. Median of {runs} interleaved runs, least and most in parentheses; a ratio \
+         counts as 1.0 when one's median lies among the other's runs. Attribute sets have {origin}. {note}\n\n\
+         CPU and memory are those of all processes of a daemon (FRR: bgpd and zebra); memory is the \
+         sum of their peaks. Each daemon runs in network, mount and PID namespaces of its own, with \
+         one veth cable to the generator, so that all of them see real interfaces, on-link next hops \
+         and the same path through the kernel. Routes go into the kernel only in the works that say \
+         so, and when idle. Every receiver compares prefix, path and next hop with a model; 3 % of \
+         the prefixes come and go, change or are withdrawn and announced again in mid-run, and a stale or missing \
+         one fails the run. The configurations are in `lab/bench-peers`.\n\n\
+         {who}\n{tables}## Goals\n\n{goals}"
+    )
+}
+
+/// The date, and what machine this is, for people.
+pub(crate) fn machine() -> String {
     let first = |command: &str, args: &[&str]| {
         let out = Command::new(command).args(args).output();
         out.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
@@ -213,19 +236,5 @@ fn page(runs: u32, note: &str, origin: &str, who: &str, tables: &str, goals: &st
         (field(&read("/proc/cpuinfo"), "model name"), field(&read("/proc/meminfo"), "MemTotal"));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let (date, kernel) = (first("date", &["-u", "+%F"]), first("uname", &["-r"]));
-    format!(
-        "# Benchmarks of the router\n\n\
-         Written by `cargo lab bench bgp --markdown`; do not edit by hand.\n\n\
-         {date}, {cores} cores ({model}), {memory}, Linux {kernel}; the load generator runs on the \
-         same machine. Median of {runs} interleaved runs, least and most in parentheses; a ratio \
-         counts as 1.0 when one's median lies among the other's runs. Attribute sets have {origin}. {note}\n\n\
-         CPU and memory are those of all processes of a daemon (FRR: bgpd and zebra); memory is the \
-         sum of their peaks. Each daemon runs in network, mount and PID namespaces of its own, with \
-         one veth cable to the generator, so that all of them see real interfaces, on-link next hops \
-         and the same path through the kernel. Routes go into the kernel only in the works that say \
-         so, and when idle. Every receiver compares prefix, path and next hop with a model; 3 % of \
-         the prefixes come and go, change or are withdrawn and announced again in mid-run, and a stale or missing \
-         one fails the run. The configurations are in `lab/bench-peers`.\n\n\
-         {who}\n{tables}## Goals\n\n{goals}"
-    )
+    format!("{date}, {cores} cores ({model}), {memory}, Linux {kernel}")
 }

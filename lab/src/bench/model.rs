@@ -1,7 +1,9 @@
 //! What each receiver must hold, and what it holds.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::wire::{self, Broken, Key};
 
@@ -11,6 +13,7 @@ pub(super) const ABSENT: u32 = 0;
 const WRONG: u32 = u32::MAX;
 
 /// Prefix to its index: one cache line a look-up.
+#[derive(Clone)]
 pub(super) struct Index {
     /// The prefix's 38 bits above 24 bits of index plus one; 0 is free.
     slots: Vec<u64>,
@@ -56,7 +59,7 @@ fn packed(key: Key) -> u64 {
 }
 
 /// AS_PATH values that receivers may see, numbered from 1.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Paths(HashMap<Vec<u8>, u32>);
 
 impl Paths {
@@ -102,6 +105,18 @@ pub(super) struct Held {
     wrong: usize,
     /// A prefix that no sender has.
     unknown: Option<Key>,
+    /// Prefixes, by index, whose every change is noted.
+    watched: Range<usize>,
+    /// What became of watched prefixes since it was last asked for.
+    seen: Vec<Sight>,
+}
+
+/// A watched prefix has come or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sight {
+    pub(super) prefix: usize,
+    pub(super) present: bool,
+    pub(super) at: Instant,
 }
 
 impl Held {
@@ -115,6 +130,8 @@ impl Held {
             right: 0,
             wrong: 0,
             unknown: None,
+            watched: 0..0,
+            seen: Vec::new(),
         };
         held.expect(Arc::clone(model));
         held
@@ -130,6 +147,16 @@ impl Held {
             self.right += usize::from(want != ABSENT && *now == want);
             self.wrong += usize::from(*now != ABSENT && *now != want);
         }
+    }
+
+    /// Notes from now on when each of these prefixes, by index, comes and goes.
+    pub(super) fn watch(&mut self, prefixes: Range<usize>) {
+        self.watched = prefixes;
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn take_seen(&mut self) -> Vec<Sight> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Takes in the body of an UPDATE.
@@ -154,6 +181,9 @@ impl Held {
         // drops it (RFC 4271 §9.1.2): daemons that send to a whole group do this.
         if self.model.from[prefix] == self.receiver {
             return;
+        }
+        if self.watched.contains(&prefix) {
+            self.seen.push(Sight { prefix, present: path != ABSENT, at: Instant::now() });
         }
         let want = self.model.wanted_by(self.receiver, prefix);
         let before = std::mem::replace(&mut self.now[prefix], path);

@@ -1,14 +1,14 @@
 //! Numbers that look random and are the same on every machine (splitmix64).
 
 /// A stream of numbers that its seed alone decides.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,19 +17,19 @@ impl Random {
     }
 
     /// A number below `end`; 0 when `end` is 0.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         // The high half of a product: even enough for any `end` that is used here.
         let wide = u128::from(self.next()) * u128::from(end);
         (wide >> 64) as u64
     }
 
     /// An index below `end`, small ones far more often than large ones.
-    pub(super) fn skewed(&mut self, end: usize) -> usize {
+    pub(crate) fn skewed(&mut self, end: usize) -> usize {
         let x = self.below(1 << 20) as f64 / (1 << 20) as f64;
         ((x * x * x * end as f64) as usize).min(end.saturating_sub(1))
     }
 
-    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
         for i in (1..list.len()).rev() {
             list.swap(i, self.below(i as u64 + 1) as usize);
         }

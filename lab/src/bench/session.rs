@@ -13,7 +13,7 @@ use super::feed;
 use super::model::Held;
 use super::wire;
 
-/// Our hold time; keepalives go out every third of it.
+/// The hold time that we offer unless told otherwise, in seconds.
 const HOLD_TIME: u16 = 90;
 const BUFFER: usize = 512 * 1024;
 
@@ -27,7 +27,11 @@ pub(super) struct Session {
     /// What is said as soon as the session is Established.
     first: Option<Arc<Vec<u8>>>,
     sent: usize,
+    /// Keepalives go out as often as this: a third of the hold time.
+    keepalive_every: Duration,
     keepalive_due: Instant,
+    /// When its last message came.
+    pub(super) heard: Instant,
     /// When the other side's KEEPALIVE came: the session is Established.
     pub(super) established: Option<Instant>,
     /// What it holds; `None` when nobody looks.
@@ -37,9 +41,14 @@ pub(super) struct Session {
 impl Session {
     /// Dials the router as the peer with this number until it answers with an OPEN.
     pub(super) fn dial(number: usize, deadline: Instant) -> Result<Session> {
+        Session::dial_holding(number, HOLD_TIME, deadline)
+    }
+
+    /// The same with another hold time than usual, in seconds.
+    pub(super) fn dial_holding(number: usize, hold: u16, deadline: Instant) -> Result<Session> {
         loop {
-            match attempt(number) {
-                Ok(socket) => return Session::start(socket, number),
+            match attempt(number, hold) {
+                Ok(socket) => return Session::start(socket, number, hold),
                 Err(error) if Instant::now() > deadline => {
                     return Err(error).context("the daemon takes no session");
                 }
@@ -48,8 +57,10 @@ impl Session {
         }
     }
 
-    fn start(socket: TcpStream, number: usize) -> Result<Session> {
+    fn start(socket: TcpStream, number: usize, hold: u16) -> Result<Session> {
         socket.set_nonblocking(true)?;
+        let keepalive_every = Duration::from_secs(u64::from(hold)) / 3;
+        let now = Instant::now();
         let keepalive = Arc::new(wire::keepalive());
         Ok(Session {
             socket,
@@ -59,7 +70,9 @@ impl Session {
             output: keepalive,
             first: None,
             sent: 0,
-            keepalive_due: Instant::now() + Duration::from_secs(u64::from(HOLD_TIME) / 3),
+            keepalive_every,
+            keepalive_due: now + keepalive_every,
+            heard: now,
             established: None,
             held: None,
         })
@@ -70,7 +83,7 @@ impl Session {
         let listener = TcpListener::bind((at, 0)).context("listen for ourselves")?;
         let sender = TcpStream::connect(listener.local_addr()?)?;
         let (receiver, _) = listener.accept()?;
-        Ok((Session::start(sender, 0)?, Session::start(receiver, 1)?))
+        Ok((Session::start(sender, 0, HOLD_TIME)?, Session::start(receiver, 1, HOLD_TIME)?))
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -84,13 +97,24 @@ impl Session {
 
     /// Gives it something to say after what it says now.
     pub(super) fn say(&mut self, bytes: Arc<Vec<u8>>) {
-        if self.wants_to_write() {
-            let mut all = self.output[self.sent..].to_vec();
-            all.extend_from_slice(&bytes);
-            self.output = Arc::new(all);
-        } else {
+        if !self.wants_to_write() {
             self.output = bytes;
+            self.sent = 0;
+            return;
         }
+        if let Some(own) = Arc::get_mut(&mut self.output) {
+            // What is sent goes in large pieces: a router that is slow for a while is no reason to
+            // move all that waits for it again and again.
+            if self.sent > own.len() / 2 {
+                own.drain(..self.sent);
+                self.sent = 0;
+            }
+            own.extend_from_slice(&bytes);
+            return;
+        }
+        let mut all = self.output[self.sent..].to_vec();
+        all.extend_from_slice(&bytes);
+        self.output = Arc::new(all);
         self.sent = 0;
     }
 
@@ -119,7 +143,7 @@ impl Session {
     pub(super) fn keep_alive(&mut self) {
         let now = Instant::now();
         if now >= self.keepalive_due && !self.wants_to_write() {
-            self.keepalive_due = now + Duration::from_secs(u64::from(HOLD_TIME) / 3);
+            self.keepalive_due = now + self.keepalive_every;
             self.say(Arc::new(wire::keepalive()));
         }
     }
@@ -157,6 +181,9 @@ impl Session {
             }
             at += size;
         }
+        if at > 0 {
+            self.heard = Instant::now();
+        }
         self.input.copy_within(at..self.filled, 0);
         self.filled -= at;
         if heard {
@@ -175,7 +202,7 @@ impl Session {
 }
 
 /// One connection with both OPENs exchanged; our KEEPALIVE is still to be sent.
-fn attempt(number: usize) -> Result<TcpStream> {
+fn attempt(number: usize, hold: u16) -> Result<TcpStream> {
     let address = |raw: u32, port| SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(raw), port));
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&address(feed::address(number), 0).into())?;
@@ -184,7 +211,7 @@ fn attempt(number: usize) -> Result<TcpStream> {
     let mut socket = TcpStream::from(socket);
     socket.set_read_timeout(Some(Duration::from_secs(3)))?;
     let id = Ipv4Addr::from(feed::address(number));
-    socket.write_all(&wire::open(feed::asn(number), HOLD_TIME, id))?;
+    socket.write_all(&wire::open(feed::asn(number), hold, id))?;
     let mut header = [0; 19];
     socket.read_exact(&mut header)?;
     let size = usize::from(u16::from_be_bytes([header[16], header[17]])).saturating_sub(19);

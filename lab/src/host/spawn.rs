@@ -5,6 +5,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -34,6 +35,8 @@ pub(crate) fn create(state: &Path, spec: &HostSpec, switch: Option<Process>) -> 
     file.write_all(&serde_json::to_vec(spec)?)?;
 
     let mut command = Command::new(places::program());
+    // What `ps` shows: the program itself is named by a link that says nothing.
+    command.arg0(format!("lab: host {}", spec.name));
     command.arg("__host").arg(state).arg(&spec.name).stdin(Stdio::null());
     if let Some(switch) = switch {
         command.arg("--switch").arg(switch.pid.to_string());

@@ -109,7 +109,8 @@ fn fresh(root: &Path, name: &str) -> Result<Context> {
     Ok(Context { dir: context, _lock: lock })
 }
 
-fn target(root: &Path) -> PathBuf {
+/// Where cargo builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
@@ -148,7 +149,8 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     Some((name, path))
 }
 
-fn host_triple(root: &Path) -> Result<String> {
+/// The target that rustc builds for by itself.
+pub(crate) fn host_triple(root: &Path) -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let out = Command::new(rustc).arg("-vV").current_dir(root).output().context("run rustc")?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();

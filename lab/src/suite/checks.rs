@@ -8,11 +8,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::report::{Ending, Tally};
-use crate::image::own::cargo;
+use crate::image::own::{cargo, target};
 use crate::progress::Progress;
 
 /// The stages' names, in their order.
-pub(crate) const STAGES: [&str; 4] = ["fmt", "clippy", "cargo-test", "cargo-deny"];
+pub(crate) const STAGES: [&str; 6] =
+    ["fmt", "clippy", "cargo-test", "bench-build", "fuzz-build", "cargo-deny"];
 
 /// Runs the wanted stages, one after another.
 pub(crate) fn run(
@@ -34,6 +35,19 @@ pub(crate) fn run(
     }
     if wanted.contains(&"cargo-test") {
         tests(root, logs, progress, tally)?;
+    }
+    // What nobody runs here must build and link all the same.
+    let builds: [(&str, &[&str]); 2] = [
+        ("bench-build", &["build", "--workspace", "--benches"]),
+        ("fuzz-build", &["build", "--manifest-path", "fuzz/Cargo.toml", "--bins"]),
+    ];
+    for (name, args) in builds.into_iter().filter(|(name, _)| wanted.contains(name)) {
+        progress.say(format_args!("cargo {}", args.join(" ")));
+        let start = Instant::now();
+        let mut command = cargo(root);
+        command.args(args).arg("--target-dir").arg(target(root));
+        let ending = logged(&mut command, &logs.join(format!("{name}.log")));
+        tally.note(progress, name, start.elapsed(), ending);
     }
     if wanted.contains(&"cargo-deny") {
         let start = Instant::now();

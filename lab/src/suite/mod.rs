@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::world::Lab;
 use crate::{images, packages, parts, sys};
 
+mod alone;
 mod audit;
 mod cases;
 mod checks;
@@ -20,6 +21,7 @@ pub(crate) mod ctx;
 mod diagnose;
 mod groups;
 pub(crate) mod manifests;
+mod oracle;
 pub(crate) mod probe;
 mod prober;
 mod rbac;
@@ -34,15 +36,18 @@ use report::Tally;
 /// `cargo lab test …`
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {
-    /// Only what has this in its name: a stage (fmt, clippy, cargo-test) or GROUP/CASE of a cluster
+    /// Only what has this in its name: a stage (fmt, clippy, fuzz-build, cargo-test) or GROUP/CASE
     name: Option<String>,
     /// Installs Debian packages that are missing
     #[arg(long)]
     install: bool,
-    /// Runs also what takes many minutes
+    /// Runs also what takes hours: every fuzz target, the long soak, the benchmarks
     #[arg(long)]
     long: bool,
-    /// Lists the cluster's cases and stops
+    /// Seconds for each fuzz target
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    fuzz_seconds: u32,
+    /// Lists the cases of all groups and stops
     #[arg(long)]
     list: bool,
 }
@@ -53,20 +58,23 @@ pub(crate) struct TestArgs {
 /// When the tests could not be run at all. A failed test is no error but an exit code of 1.
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let wanted = groups::wanted(args.name.as_deref(), args.long);
+    let root = places::checkout();
+    let alone = alone::wanted(&root, args.name.as_deref(), args.long)?;
     if args.list {
+        alone.iter().for_each(|case| println!("{}", case.name));
         for (group, cases) in &wanted {
             cases.iter().for_each(|case| println!("{}/{}", group.name, case.name));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (root, progress) = (places::checkout(), Progress::new());
+    let progress = Progress::new();
     let mut tally = Tally::default();
     let logs = logs(&root)?;
     progress.say(format_args!("logs: {}", logs.display()));
-    if !wanted.is_empty() {
+    if !wanted.is_empty() || !alone.is_empty() {
         packages::ensure(args.install)?;
         if !sys::is_root() {
-            bail!("the cluster's tests need root");
+            bail!("the tests' networks need root");
         }
         // Said now, not after the stages before.
         for (group, _) in &wanted {
@@ -81,6 +89,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         .filter(|stage| args.name.as_deref().is_none_or(|name| stage.contains(name)))
         .collect();
     checks::run(&stages, &root, &logs, &progress, &mut tally)?;
+    alone::run(&alone, args.fuzz_seconds, &root, &logs, &progress, &mut tally)?;
     if !wanted.is_empty() {
         let parts = parts::ensure(&progress).context("build the cluster's parts")?;
         // Once and beforehand, so that a cluster's own time is not a compiler's.

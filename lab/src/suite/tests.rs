@@ -4,7 +4,7 @@ use super::audit::Range;
 use super::checks::Counted;
 use super::rbac::{Right, verdict};
 use super::report::{Ending, Tally};
-use super::{cases, groups};
+use super::{alone, cases, groups};
 use crate::progress::Progress;
 
 #[test]
@@ -102,4 +102,19 @@ fn every_case_has_a_name_of_its_own() {
     let one = groups::wanted(Some("security/"), false);
     assert_eq!(one.len(), 1);
     assert!(groups::wanted(Some("no such case"), true).is_empty());
+}
+
+#[test]
+fn what_takes_hours_must_be_asked_for() {
+    let names = |name: Option<&str>, long| -> Vec<String> {
+        let wanted = alone::wanted(&crate::places::checkout(), name, long);
+        wanted.expect("the fuzz targets").into_iter().map(|case| case.name).collect()
+    };
+    assert_eq!(names(None, false), ["oracle/tshark", "soak/changes-under-load"]);
+    assert_eq!(names(Some("soak"), false), ["soak/changes-under-load"]);
+    assert_eq!(names(Some("soak/two"), false), ["soak/two-minutes"]);
+    assert_eq!(names(Some("fuzz"), false), [""; 0]);
+    assert_eq!(names(Some("fuzz/packet_open"), false), ["fuzz/packet_open"]);
+    let all = names(None, true);
+    assert!(all.contains(&"bench/bgp".to_owned()) && all.len() > 20, "{all:?}");
 }

@@ -63,32 +63,60 @@ fn note(seen: &Mutex<Seen>, at: Duration, result: io::Result<()>) {
     }
 }
 
-/// One question; it succeeds when the whole answer is there within [`PATIENCE`].
+/// One question; it succeeds when the whole answer is there within [`PATIENCE`]. The error says how
+/// far it came: what is lost on the way looks otherwise than what is slow at its end.
 pub(super) fn ask(target: SocketAddr) -> io::Result<()> {
-    let end = Instant::now() + PATIENCE;
-    let left = || match end.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        left => Ok(left),
-    };
-    let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")?;
+    let start = Instant::now();
+    let stream = TcpStream::connect_timeout(&target, PATIENCE)
+        .map_err(|error| named(&error, format_args!("no connection in {} ms", ms(start))))?;
+    let (connected, port) = (ms(start), stream.local_addr().map_or(0, |own| own.port()));
     let mut answer = Vec::new();
+    converse(stream, start + PATIENCE, &mut answer).map_err(|error| {
+        let came = answer.len();
+        let how = format_args!(
+            "port {port} connected after {connected} ms, then {came} bytes in {} ms",
+            ms(start)
+        );
+        named(&error, how)
+    })?;
+    let text = String::from_utf8_lossy(&answer);
+    if text.starts_with("HTTP/1.1 200") && text.trim_end().ends_with('}') {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("an answer cut short after {} bytes", answer.len())))
+    }
+}
+
+fn ms(start: Instant) -> u128 {
+    start.elapsed().as_millis()
+}
+
+fn named(error: &io::Error, how: std::fmt::Arguments<'_>) -> io::Error {
+    // A socket's own time limit ends a read with "Resource temporarily unavailable".
+    let silence = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    match silence {
+        true => io::Error::new(io::ErrorKind::TimedOut, format!("{how}: silence")),
+        false => io::Error::new(error.kind(), format!("{how}: {error}")),
+    }
+}
+
+/// Asks and reads until the other side closes the connection.
+fn converse(mut stream: TcpStream, end: Instant, answer: &mut Vec<u8>) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n")?;
     let mut chunk = [0; 1024];
     loop {
-        stream.set_read_timeout(Some(left()?))?;
+        match end.saturating_duration_since(Instant::now()) {
+            // What has come lies in the socket though this thread be late: it is read even then.
+            Duration::ZERO => stream.set_nonblocking(true)?,
+            left => stream.set_read_timeout(Some(left))?,
+        }
         match stream.read(&mut chunk)? {
-            0 => break,
+            0 => return Ok(()),
             read => answer.extend_from_slice(chunk.get(..read).unwrap_or_default()),
         }
         if answer.len() > 16 * 1024 {
             return Err(io::Error::other("an endless answer"));
         }
-    }
-    let text = String::from_utf8_lossy(&answer);
-    if text.starts_with("HTTP/1.1 200") && text.trim_end().ends_with('}') {
-        Ok(())
-    } else {
-        Err(io::Error::other("an answer cut short"))
     }
 }

@@ -76,5 +76,23 @@ fn an_answer_counts_only_when_it_is_whole() {
         server.join().expect("no panic");
     }
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-    assert!(connect::ask(nobody).is_err());
+    let error = connect::ask(nobody).expect_err("nobody listens");
+    assert!(error.to_string().starts_with("no connection in "), "{error}");
+}
+
+#[test]
+fn an_answer_that_does_not_come_says_how_far_it_came() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").expect("the caller reads");
+        let mut rest = Vec::new();
+        // Until the caller has given up.
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let error = connect::ask(address).expect_err("the answer has no end").to_string();
+    assert!(error.contains(" connected after ") && error.contains("then 17 bytes"), "{error}");
+    assert!(error.ends_with(": silence"), "{error}");
+    server.join().expect("no panic");
 }
