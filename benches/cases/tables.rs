@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
-use bgp_packet::{Message, Options, PeerKind, decode, encode_attributes, pack};
+use bgp_packet::{Message, Options, PeerKind, decode, encode_attributes, pack, pack_withdrawn};
 use bgp_rib::{
     Cursor, Fill, Filter, NextHops, PeerId, Query, Rib, SessionFacts, Settings, Track, View,
 };
@@ -18,6 +18,8 @@ pub(super) const CASES: &[Row] = &[
     ("a next hop is farther: choose of four again", 1000, farther_next_hop),
     ("tell a peer its table, 100 sets", 1000, first_told),
     ("tell 16 more peers of its group", 16000, others_told),
+    ("withdraw all, tell two peers", 10_000, withdrawn),
+    ("tell 1,000 peers of a group ten changes", 10_000, changes_told),
     ("longest match in 10,000 prefixes", 1000, longest_match),
 ];
 
@@ -137,6 +139,34 @@ fn others_told() -> Work {
         for id in &ids[2..] {
             assert!(told(&mut rib, *id) > 4000);
         }
+    })
+}
+
+fn withdrawn() -> Work {
+    let (mut rib, ids) = tables(2);
+    take(&mut rib, ids[0], &announced(1, 10_000));
+    for id in &ids {
+        told(&mut rib, *id);
+    }
+    // In another order than they came: 7 divides no number of tens.
+    let prefixes = (0..10_000).map(|n| prefix(n * 7 % 10_000));
+    let frames = pack_withdrawn(prefixes, &OPTIONS);
+    Box::new(move || {
+        take(&mut rib, ids[0], &frames);
+        let len: usize = ids.iter().map(|id| told(&mut rib, *id)).sum();
+        assert!(len > 40_000 && rib.counts().prefixes == 0);
+    })
+}
+
+fn changes_told() -> Work {
+    let (mut rib, ids) = tables(1000);
+    for id in &ids {
+        told(&mut rib, *id);
+    }
+    take(&mut rib, ids[0], &announced(1, 10));
+    Box::new(move || {
+        let len: usize = ids.iter().map(|id| told(&mut rib, *id)).sum();
+        assert!(len > 999 * 40);
     })
 }
 

@@ -161,6 +161,19 @@ impl OwnRoutes {
 
     /// Removes all routes of this owner, then its next-hop objects; tells how many routes.
     pub async fn remove_all(&self) -> Result<usize, RouteError> {
+        let removed = self.remove_routes().await?;
+        self.remove_objects().await?;
+        Ok(removed)
+    }
+
+    /// Removes all next-hop objects of this table; the kernel removes with them what still names one.
+    pub async fn remove_objects(&self) -> Result<(), RouteError> {
+        Ok(self.blocking(RouteWriter::remove_objects).await?)
+    }
+
+    /// Removes all routes of this owner and leaves its next-hop objects, which are those of a whole
+    /// table: other routes in it may use them. Tells how many.
+    pub async fn remove_routes(&self) -> Result<usize, RouteError> {
         let routes = self.list().await?;
         let prefixes: Vec<Prefix> = routes.iter().map(|route| route.prefix).collect();
         let delete = |prefix: &Prefix| Change { prefix: *prefix, action: Action::Delete };
@@ -168,7 +181,6 @@ impl OwnRoutes {
         for (prefix, result) in prefixes.iter().zip(results) {
             result.map_err(|errno| refused(*prefix, errno))?;
         }
-        self.blocking(RouteWriter::remove_objects).await?;
         Ok(prefixes.len())
     }
 

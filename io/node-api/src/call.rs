@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Response, Status};
 
-use crate::v1;
+use crate::{OnDemand, v1};
 
 /// Answers one [`Call`]. A dropped reply tells the caller that the router is stopping.
 #[derive(Debug)]
@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Not possible in the present state.
     #[error("{0}")]
     NotNow(String),
+    /// As many as this are answered already; later it may be possible.
+    #[error("{0}")]
+    Busy(String),
 }
 
 /// One request to the router, for the task that owns it.
@@ -32,6 +35,8 @@ pub enum Call {
     Forget(v1::ForgetRequest, Reply<v1::ApplyReply>),
     /// A change of the cli's document.
     Edit(v1::EditRequest, Reply<v1::ApplyReply>),
+    /// The configuration file is to be read again.
+    Reload(v1::ReloadRequest, Reply<v1::ApplyReply>),
     /// Sessions or routes anew.
     Reset(v1::ResetRequest, Reply<v1::ResetReply>),
     /// The whole router.
@@ -54,7 +59,7 @@ pub struct Views {
     /// All peers.
     pub neighbors: watch::Receiver<Arc<v1::NeighborList>>,
     /// What each is sent.
-    pub advertised: watch::Receiver<Arc<v1::AdvertisedList>>,
+    pub advertised: OnDemand<v1::AdvertisedList>,
 }
 
 impl<T> Reply<T> {
@@ -67,6 +72,35 @@ impl<T> Reply<T> {
     /// Answers. A caller that has gone away is no error.
     pub fn send(self, answer: Result<T, Refusal>) {
         let _ = self.0.send(answer);
+    }
+
+    /// Whether nobody waits for the answer any more: the caller hung up, or its time is over.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Comes back when nobody waits for the answer any more.
+    pub async fn closed(&mut self) {
+        self.0.closed().await;
+    }
+}
+
+impl Call {
+    /// Whether nobody waits for the answer any more: then it need not be worked on.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Call::Apply(_, reply)
+            | Call::Forget(_, reply)
+            | Call::Edit(_, reply)
+            | Call::Reload(_, reply) => reply.is_closed(),
+            Call::Reset(_, reply) => reply.is_closed(),
+            Call::Global(reply) => reply.is_closed(),
+            Call::Neighbors(_, reply) => reply.is_closed(),
+            Call::Routes(_, reply) => reply.is_closed(),
+            Call::Explain(_, reply) => reply.is_closed(),
+            Call::Fib(_, reply) => reply.is_closed(),
+            Call::Policies(_, reply) => reply.is_closed(),
+        }
     }
 }
 
@@ -84,5 +118,6 @@ pub(crate) async fn ask<C, T>(
         Refusal::Invalid(why) => Status::invalid_argument(why),
         Refusal::NotFound(why) => Status::not_found(why),
         Refusal::NotNow(why) => Status::failed_precondition(why),
+        Refusal::Busy(why) => Status::resource_exhausted(why),
     })
 }

@@ -19,7 +19,7 @@ const CALL_TIME: Duration = Duration::from_secs(15);
 const CONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// The largest answer that is taken.
-const MAX_REPLY: usize = 64 << 20;
+pub(crate) const MAX_REPLY: usize = 64 << 20;
 
 /// Where a router's API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,37 +60,29 @@ pub enum CallError {
 /// Talks to one router. Cheap to clone; connects when first used, and again when it was lost.
 #[derive(Clone, Debug)]
 pub struct RouterClient {
+    line: Line,
+    inner: Generated<Channel>,
+}
+
+/// What the clients of both daemons share: where it goes, what proves that changes are allowed, and
+/// what becomes of a failed call.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
     endpoint: Endpoint,
     token: Option<MetadataValue<Ascii>>,
-    inner: Generated<Channel>,
 }
 
 impl RouterClient {
     /// A client of the router at `endpoint`. Nothing is connected yet.
     pub fn new(endpoint: Endpoint, token: Option<&Token>) -> Result<RouterClient, EndpointError> {
-        let error = || EndpointError(endpoint.to_string());
-        let uri = match &endpoint {
-            Endpoint::Unix(path) => format!("unix://{}", path.display()),
-            Endpoint::Tcp(address) => format!("http://{address}"),
-        };
-        let channel = tonic::transport::Endpoint::from_shared(uri)
-            .map_err(|_| error())?
-            .connect_timeout(CONNECT_TIME)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let token = match token {
-            Some(token) => Some(token.header().parse().map_err(|_| error())?),
-            None => None,
-        };
+        let (line, channel) = Line::new(endpoint, token)?;
         let inner = Generated::new(channel).max_decoding_message_size(MAX_REPLY);
-        Ok(RouterClient { endpoint, token, inner })
+        Ok(RouterClient { line, inner })
     }
 
     /// Where this client's router is.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.line.endpoint
     }
 
     /// Hands over all that `owner` wants; see [`v1::ApplyReply`].
@@ -133,6 +125,12 @@ impl RouterClient {
     pub async fn plan_edit(&self, edit: Edit) -> Result<v1::ApplyReply, CallError> {
         let request = v1::EditRequest { edit: Some(edit), dry_run: true };
         self.done(self.inner.clone().edit(self.request(request)).await)
+    }
+
+    /// Has the router read its configuration file again; `dry_run`: only say what that changes.
+    pub async fn reload(&self, dry_run: bool) -> Result<v1::ApplyReply, CallError> {
+        let request = self.request(v1::ReloadRequest { dry_run });
+        self.done(self.inner.clone().reload(request).await)
     }
 
     /// Begins sessions or their routes anew, of one neighbor or of all.
@@ -207,6 +205,45 @@ impl RouterClient {
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
+        self.line.request(message)
+    }
+
+    fn authorized<T>(&self, message: T) -> Request<T> {
+        self.line.authorized(message)
+    }
+
+    fn done<T>(&self, done: Result<tonic::Response<T>, Status>) -> Result<T, CallError> {
+        self.line.done(done)
+    }
+}
+
+impl Line {
+    /// The line and its channel. Nothing is connected yet.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        token: Option<&Token>,
+    ) -> Result<(Line, Channel), EndpointError> {
+        let error = || EndpointError(endpoint.to_string());
+        let uri = match &endpoint {
+            Endpoint::Unix(path) => format!("unix://{}", path.display()),
+            Endpoint::Tcp(address) => format!("http://{address}"),
+        };
+        let channel = tonic::transport::Endpoint::from_shared(uri)
+            .map_err(|_| error())?
+            .connect_timeout(CONNECT_TIME)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        let token = match token {
+            Some(token) => Some(token.header().parse().map_err(|_| error())?),
+            None => None,
+        };
+        Ok((Line { endpoint, token }, channel))
+    }
+
+    /// A request with a time limit.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = self.authorized(message);
         request.set_timeout(CALL_TIME);
         request
@@ -220,7 +257,7 @@ impl RouterClient {
         request
     }
 
-    fn done<T>(&self, done: Result<tonic::Response<T>, Status>) -> Result<T, CallError> {
+    pub(crate) fn done<T>(&self, done: Result<tonic::Response<T>, Status>) -> Result<T, CallError> {
         done.map(tonic::Response::into_inner).map_err(|status| self.error(&status))
     }
 
@@ -249,7 +286,7 @@ impl RouterClient {
 }
 
 /// The innermost cause says most: "connection refused" rather than "transport error".
-pub(crate) fn with_sources(status: &Status, message: &str) -> String {
+fn with_sources(status: &Status, message: &str) -> String {
     let mut cause: &dyn std::error::Error = status;
     while let Some(source) = cause.source() {
         cause = source;

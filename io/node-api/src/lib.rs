@@ -30,12 +30,14 @@
 
 mod call;
 mod client;
+mod demand;
 mod events;
 mod fib;
 mod fib_client;
 mod guard;
 mod incoming;
 mod listeners;
+mod reader;
 mod server;
 mod service;
 mod token;
@@ -52,6 +54,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 pub use call::{Call, Refusal, Reply, Views};
 pub use client::{CallError, Endpoint, EndpointError, RouterClient};
+pub use demand::OnDemand;
 pub use events::Events;
 pub use fib::{DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, FibCall, FibServer};
 pub use fib_client::FibClient;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::call::{Call, Reply, Views, ask};
 use crate::events::{Events, Wanted};
+use crate::reader::{Messages, Reader};
 use crate::v1::{self, router_server};
 
 /// How many watches may run at once on one listener.
@@ -50,47 +50,50 @@ impl Service {
 
     /// A place among the watches.
     fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
-        let full = |_| Status::resource_exhausted("too many watches");
+        let full =
+            |_| Status::resource_exhausted(format!("too many watches: {MAX_WATCHES} run already"));
         Arc::clone(&self.watches).try_acquire_owned().map_err(full)
     }
 
     /// Streams the present value and each later one, at most one per `every`.
-    fn watch<T>(
+    fn watch<V, T>(
         &self,
-        mut values: watch::Receiver<Arc<T>>,
+        values: impl FnOnce() -> watch::Receiver<V>,
+        value: fn(&V) -> Option<T>,
         every: Duration,
-    ) -> Result<Response<ReceiverStream<Result<T, Status>>>, Status>
+    ) -> Result<Response<Messages<T>>, Status>
     where
-        T: Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        T: Send + Sync + 'static,
     {
-        let permit = self.place()?;
-        let (sender, receiver) = mpsc::channel(1);
-        let mut stop = self.stop.clone();
+        let place = self.place()?;
+        let mut values = values();
+        let (mut reader, messages) = Reader::new(1, self.stop.clone());
         values.mark_changed();
         tokio::spawn(async move {
-            let _permit = permit;
+            let _place = place;
             loop {
                 tokio::select! {
                     changed = values.changed() => if changed.is_err() { return },
-                    () = sender.closed() => return,
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = reader.gone() => return,
                 }
-                let value = T::clone(&values.borrow_and_update());
-                if sender.send(Ok(value)).await.is_err() {
+                let value = value(&values.borrow_and_update());
+                let Some(value) = value else { continue };
+                if !reader.take(value).await {
                     return;
                 }
                 tokio::time::sleep(every).await;
             }
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(messages))
     }
 }
 
 #[tonic::async_trait]
 impl router_server::Router for Service {
-    type WatchNeighborsStream = ReceiverStream<Result<v1::NeighborList, Status>>;
-    type WatchAdvertisedStream = ReceiverStream<Result<v1::AdvertisedList, Status>>;
-    type WatchStream = ReceiverStream<Result<v1::Event, Status>>;
+    type WatchNeighborsStream = Messages<v1::NeighborList>;
+    type WatchAdvertisedStream = Messages<v1::AdvertisedList>;
+    type WatchStream = Messages<v1::Event>;
 
     async fn apply(
         &self,
@@ -111,6 +114,13 @@ impl router_server::Router for Service {
         request: Request<v1::EditRequest>,
     ) -> Result<Response<v1::ApplyReply>, Status> {
         self.ask(|reply| Call::Edit(request.into_inner(), reply)).await
+    }
+
+    async fn reload(
+        &self,
+        request: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ApplyReply>, Status> {
+        self.ask(|reply| Call::Reload(request.into_inner(), reply)).await
     }
 
     async fn reset(
@@ -134,25 +144,22 @@ impl router_server::Router for Service {
         let wanted = Wanted::new(request.get_ref()).map_err(Status::invalid_argument)?;
         let place = self.place()?;
         let mut watcher = self.events.watch(wanted);
-        let (sender, receiver) = mpsc::channel(EVENTS);
-        let mut stop = self.stop.clone();
+        // A reader that takes nothing holds these, and its place in the ring.
+        let (mut reader, messages) = Reader::new(EVENTS, self.stop.clone());
         tokio::spawn(async move {
             let _place = place;
             loop {
                 let event = tokio::select! {
                     event = watcher.next() => event,
-                    () = sender.closed() => return,
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = reader.gone() => return,
                 };
                 let Some(event) = event else { return };
-                // A reader that takes nothing holds its place in the ring only.
-                tokio::select! {
-                    sent = sender.send(Ok(event)) => if sent.is_err() { return },
-                    _ = stop.wait_for(|stop| *stop) => return,
+                if !reader.take(event).await {
+                    return;
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(messages))
     }
 
     async fn get_global(
@@ -194,13 +201,15 @@ impl router_server::Router for Service {
         &self,
         _: Request<v1::WatchNeighborsRequest>,
     ) -> Result<Response<Self::WatchNeighborsStream>, Status> {
-        self.watch(self.views.neighbors.clone(), NEIGHBORS_EVERY)
+        let list = |list: &Arc<v1::NeighborList>| Some(v1::NeighborList::clone(list));
+        self.watch(|| self.views.neighbors.clone(), list, NEIGHBORS_EVERY)
     }
 
     async fn watch_advertised(
         &self,
         _: Request<v1::WatchAdvertisedRequest>,
     ) -> Result<Response<Self::WatchAdvertisedStream>, Status> {
-        self.watch(self.views.advertised.clone(), ADVERTISED_EVERY)
+        let list = |list: &Option<Arc<v1::AdvertisedList>>| list.as_deref().cloned();
+        self.watch(|| self.views.advertised.watch(), list, ADVERTISED_EVERY)
     }
 }

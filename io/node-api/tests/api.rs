@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use node_api::v1::{self, edit_request::Edit};
 use node_api::{
-    Call, CallError, Endpoint, FibCall, FibClient, FibServer, Refusal, RouterClient, Server, Token,
-    Views,
+    Call, CallError, Endpoint, FibCall, FibClient, FibServer, OnDemand, Refusal, RouterClient,
+    Server, Token, Views,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,7 @@ struct Fake {
     directory: PathBuf,
     tcp: Endpoint,
     neighbors: watch::Sender<Arc<v1::NeighborList>>,
-    _advertised: watch::Sender<Arc<v1::AdvertisedList>>,
+    advertised: OnDemand<v1::AdvertisedList>,
 }
 
 impl Fake {
@@ -36,8 +36,8 @@ impl Fake {
         let socket = directory.join("router.sock");
         let (calls, mut requests) = mpsc::channel(8);
         let (neighbors, neighbors_view) = watch::channel(Arc::default());
-        let (advertised, advertised_view) = watch::channel(Arc::default());
-        let views = Views { neighbors: neighbors_view, advertised: advertised_view };
+        let advertised = OnDemand::new();
+        let views = Views { neighbors: neighbors_view, advertised: advertised.clone() };
         let mut server = Server::new(calls, views);
         server.listen_unix(&socket).unwrap();
         let token = token.map(|t| Token::new(t).unwrap());
@@ -48,7 +48,7 @@ impl Fake {
             }
         });
         let tcp = Endpoint::Tcp(tcp);
-        Fake { server, socket, directory, tcp, neighbors, _advertised: advertised }
+        Fake { server, socket, directory, tcp, neighbors, advertised }
     }
 
     fn unix(&self) -> RouterClient {
@@ -76,7 +76,9 @@ fn answer(call: Call) {
                 v1::Problem { line: 3, column: 1, message: request.document, ..Default::default() };
             reply.send(Ok(v1::ApplyReply { problems: vec![problem], ..Default::default() }));
         }
-        Call::Forget(_, reply) | Call::Edit(_, reply) => reply.send(Ok(accepted)),
+        Call::Forget(_, reply) | Call::Edit(_, reply) | Call::Reload(_, reply) => {
+            reply.send(Ok(accepted));
+        }
         Call::Global(reply) => reply.send(Ok(v1::Global { asn: 65000, ..Default::default() })),
         Call::Neighbors(request, reply) => {
             reply.send(Err(Refusal::NotFound(format!("no neighbor {}", request.address))));
@@ -122,6 +124,39 @@ async fn each_refusal_keeps_its_words() {
 }
 
 #[tokio::test]
+async fn a_call_is_abandoned_when_its_caller_hangs_up() {
+    let (calls, mut requests) = mpsc::channel(8);
+    let mut server = Server::new(calls, no_views());
+    let tcp = server.listen_tcp("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let client = RouterClient::new(Endpoint::Tcp(tcp), None).unwrap();
+    let caller = tokio::spawn(async move { client.explain("10.0.0.0/8").await });
+    let call = requests.recv().await.unwrap();
+    assert!(!call.is_abandoned());
+    caller.abort();
+    let Call::Explain(_, mut reply) = call else { panic!("{call:?}") };
+    reply.closed().await;
+    assert!(Call::Explain(Default::default(), reply).is_abandoned());
+}
+
+#[tokio::test]
+async fn watches_are_counted() {
+    let fake = Fake::start(None).await;
+    let client = fake.unix();
+    let mut held = Vec::new();
+    // A connection has sixteen at once.
+    for _ in 0..2 {
+        let client = fake.unix();
+        for _ in 0..16 {
+            held.push(client.watch(v1::WatchRequest::default()).await.unwrap());
+        }
+    }
+    let refused = client.watch(v1::WatchRequest::default()).await.unwrap_err().to_string();
+    assert_eq!(refused, "too many watches: 32 run already");
+    // Of another listener they are others.
+    fake.tcp(None).watch(v1::WatchRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn over_tcp_changes_need_the_token() {
     let fake = Fake::start(Some(TOKEN)).await;
     assert_eq!(fake.tcp(None).global().await.unwrap().asn, 65000);
@@ -133,6 +168,8 @@ async fn over_tcp_changes_need_the_token() {
 
     let read_only = Fake::start(None).await;
     let refused = read_only.tcp(Some(TOKEN)).forget("agent").await.unwrap_err();
+    assert!(matches!(refused, CallError::NotAllowed(_)), "{refused}");
+    let refused = read_only.tcp(None).reload(true).await.unwrap_err();
     assert!(matches!(refused, CallError::NotAllowed(_)), "{refused}");
 }
 
@@ -201,6 +238,32 @@ async fn a_watch_gives_the_list_at_once_and_after_a_change() {
 }
 
 #[tokio::test]
+async fn what_is_sent_is_worked_out_while_somebody_watches() {
+    let list = |neighbor: &str| {
+        let sent = v1::AdvertisedTo { neighbor: neighbor.to_owned(), ..Default::default() };
+        v1::AdvertisedList { neighbors: vec![sent] }
+    };
+    let fake = Fake::start(None).await;
+    let client = fake.unix();
+    assert!(!fake.advertised.is_watched());
+    // Of long ago, and forgotten.
+    fake.advertised.set(list("10.0.0.9"));
+    fake.advertised.forget();
+    for neighbor in ["10.0.0.1", "10.0.0.2"] {
+        let mut watch = client.watch_advertised().await.unwrap();
+        fake.advertised.asked().await;
+        assert!(fake.advertised.is_watched());
+        fake.advertised.set(list(neighbor));
+        assert_eq!(watch.message().await.unwrap().unwrap(), list(neighbor));
+        drop(watch);
+        while fake.advertised.is_watched() {
+            tokio::task::yield_now().await;
+        }
+        fake.advertised.forget();
+    }
+}
+
+#[tokio::test]
 async fn a_watch_of_events_tells_what_happens() {
     use v1::event::What;
     let fake = Fake::start(None).await;
@@ -266,11 +329,11 @@ async fn a_router_that_is_away_is_unreachable_and_comes_back() {
 }
 
 fn another_server() -> Server {
-    let views = Views {
-        neighbors: watch::channel(Arc::default()).1,
-        advertised: watch::channel(Arc::default()).1,
-    };
-    Server::new(mpsc::channel(1).0, views)
+    Server::new(mpsc::channel(1).0, no_views())
+}
+
+fn no_views() -> Views {
+    Views { neighbors: watch::channel(Arc::default()).1, advertised: OnDemand::new() }
 }
 
 #[test]

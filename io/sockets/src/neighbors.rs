@@ -1,6 +1,7 @@
 //! Finds the neighbors on links without addresses by router advertisements.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::message::{receive, tell_way, watch};
-use crate::options::{link_index, set, set_int};
+use crate::options::{has_carrier, link_index, set, set_int};
 use crate::sockets::MAX_TTL;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -26,7 +27,7 @@ const ICMPV6_FILTER: c_int = 1;
 const SOLICITATION: usize = 133;
 const ADVERTISEMENT: usize = 134;
 
-/// How often a link that is not there or has no address is looked at again.
+/// How often a link that is not there or has no carrier is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Words that may wait for the owner.
@@ -124,13 +125,17 @@ async fn search(
 ) -> Ended {
     let start = Instant::now();
     let now = || Timestamp::from_elapsed(start.elapsed());
-    let mut discovery = Discovery::new();
+    let mut discovery = Discovery::new(RandomState::new().hash_one(link));
+    let mut up = false;
     let mut buffer = [0; LONGEST];
     let mut broken = None;
     let mut known = None;
-    // Up from the first: what cannot be sent yet is sent with the next word.
-    let _ = discovery.handle(now(), Input::LinkUp);
     loop {
+        let carrier = has_carrier(socket.get_ref(), interface);
+        if carrier != up {
+            up = carrier;
+            let _ = discovery.handle(now(), if up { Input::LinkUp } else { Input::LinkDown });
+        }
         discovery.tick(now());
         while let Some(output) = discovery.poll() {
             let sent = match output {
@@ -146,7 +151,9 @@ async fn search(
             };
             match sent {
                 Ok(()) => {}
-                Err(error) if is_early(&error) => {}
+                Err(error) if is_early(&error) => {
+                    let _ = discovery.handle(now(), Input::Unsent);
+                }
                 Err(error) => broken = Some(error),
             }
         }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 
 use inet::LinkName;
 use libc::c_int;
+use socket2::Socket;
 
 use crate::peers::{AoAlgorithm, AoKey, Auth};
 use crate::secret::{Secret, wipe};
@@ -167,6 +168,22 @@ fn address(address: IpAddr) -> [u8; ADDRESS_LEN] {
         *to = from;
     }
     value
+}
+
+/// Whether an interface is up and works.
+pub(crate) fn has_carrier(socket: &Socket, name: LinkName) -> bool {
+    // SAFETY: all bytes zero is a value of it: numbers, an array of them, and null pointers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // A name has at most IFNAMSIZ - 1 bytes: the last stays zero.
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_str().bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    // SAFETY: the kernel reads the name and writes the flags, both within the request.
+    let asked = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    // SAFETY: the call has written this member of the union, and zero was one of its values before.
+    let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+    asked == 0 && flags & wanted == wanted
 }
 
 /// The index of an interface; nothing when it is not there.

@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::process::Command;
 use std::time::Duration;
 
-use bfd::{Bfd, Config, Hop, Input, Key, Output, SOURCE_PORTS, Seed, State};
+use bfd::{Arrival, Bfd, Config, Hop, Input, Key, Output, SOURCE_PORTS, Seed, State};
 use inet::Timestamp;
-use sockets::{BfdSockets, Dial, Event, Found, Listen, Neighbors, Peer, Sockets, Who};
+use sockets::{BfdSockets, Datagram, Dial, Event, Found, Listen, Neighbors, Peer, Sockets, Who};
 
 /// Runs a test on a thread that has a namespace of its own, with `a` and `b` joined by a cable.
 fn with_links<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
@@ -31,8 +31,7 @@ fn with_links<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
                 "addr add fe80::a/64 dev va nodad",
                 "addr add fe80::b/64 dev vb nodad",
             ] {
-                let status = Command::new("ip").args(line.split(' ')).status().unwrap();
-                assert!(status.success(), "ip {line}");
+                ip(line);
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
@@ -40,6 +39,11 @@ fn with_links<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
             });
         });
     });
+}
+
+fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {line}");
 }
 
 fn index(name: &str) -> u32 {
@@ -120,9 +124,98 @@ fn neighbors_find_each_other() {
         let expect =
             [("va", 0xb), ("vb", 0xa)].map(|(on, last)| (on.to_owned(), Some(local(last))));
         assert_eq!(all, BTreeMap::from(expect));
+        // A link that works again says so at once, not when its next word is due.
+        for state in ["down", "up"] {
+            ip(&format!("link set va {state}"));
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            if state == "down" {
+                for _ in 0..2 {
+                    assert_eq!(found.recv().await.unwrap().neighbor, None);
+                }
+            }
+        }
+        ip("addr replace fe80::a/64 dev va nodad");
+        for _ in 0..2 {
+            let again = tokio::time::timeout(Duration::from_secs(5), found.recv()).await;
+            assert!(again.unwrap().unwrap().neighbor.is_some());
+        }
         assert!(Command::new("ip").args(["link", "del", "va"]).status().unwrap().success());
         for _ in 0..2 {
             assert_eq!(found.recv().await.unwrap().neighbor, None);
+        }
+    });
+}
+
+/// Time since a start, as the machine has it.
+struct Clock(tokio::time::Instant);
+
+impl Clock {
+    fn start() -> Clock {
+        Clock(tokio::time::Instant::now())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_elapsed(self.0.elapsed())
+    }
+}
+
+/// Sends what is due, and takes the next packet, unless the machine's time comes first.
+async fn turn(
+    clock: &Clock,
+    machine: &mut Bfd,
+    sockets: &mut BfdSockets,
+    datagrams: &mut tokio::sync::mpsc::Receiver<Datagram>,
+) -> Option<Arrival> {
+    machine.tick(clock.now());
+    while let Some(output) = machine.poll() {
+        if let Output::Send { key, bytes } = output {
+            // Over a link that is down nothing goes.
+            let _ = sockets.send(&key, &bytes);
+        }
+    }
+    let wake = machine.wake_at().unwrap().since(clock.now());
+    let datagram = tokio::time::timeout(wake, datagrams.recv()).await.ok()?.unwrap();
+    let arrival = datagram.arrival;
+    machine.handle(clock.now(), Input::Packet { bytes: &datagram.bytes, arrival });
+    Some(arrival)
+}
+
+/// On two links the neighbors have the same address: each session is that of its link.
+#[test]
+fn bfd_tells_neighbors_of_one_address_apart_by_their_links() {
+    with_links(|| async {
+        for line in [
+            "link add vc type veth peer name vd",
+            "link set vc addrgenmode none",
+            "link set vd addrgenmode none",
+            "link set vc up",
+            "link set vd up",
+            "addr add fe80::a/64 dev vc nodad",
+            "addr add fe80::b/64 dev vd nodad",
+        ] {
+            ip(line);
+        }
+        let (mut sockets, mut datagrams) = BfdSockets::new().unwrap();
+        let clock = Clock::start();
+        let mut machine = Bfd::new(Seed([3; 16]), 8);
+        let keys = [("va", 0xb), ("vb", 0xa), ("vc", 0xb), ("vd", 0xa)].map(|(link, peer)| Key {
+            hop: Hop::Single,
+            peer: local(peer).into(),
+            local: None,
+            link: index(link),
+        });
+        let wanted = keys.iter().map(|key| (*key, Config::default())).collect();
+        machine.handle(clock.now(), Input::Wanted(wanted));
+        let are = |machine: &Bfd, wanted: [State; 4]| {
+            keys.iter().zip(wanted).all(|(key, state)| machine.status(key).unwrap().state == state)
+        };
+        while !are(&machine, [State::Up; 4]) {
+            turn(&clock, &mut machine, &mut sockets, &mut datagrams).await;
+        }
+        ip("link set vd down");
+        while !are(&machine, [State::Up, State::Up, State::Down, State::Down]) {
+            turn(&clock, &mut machine, &mut sockets, &mut datagrams).await;
+            assert!(keys[..2].iter().all(|key| machine.status(key).unwrap().state == State::Up));
         }
     });
 }
@@ -140,8 +233,7 @@ fn bfd_comes_up_over_its_ports() {
         with_links(move || async move {
             let (mut sockets, mut datagrams) = BfdSockets::new().unwrap();
             assert!(BfdSockets::new().unwrap_err().to_string().contains("3784"));
-            let start = tokio::time::Instant::now();
-            let now = || Timestamp::from_elapsed(start.elapsed());
+            let clock = Clock::start();
             let mut machine = Bfd::new(Seed([3; 16]), 8);
             let key = |peer: &str, local: &str, link: &str| Key {
                 hop,
@@ -151,22 +243,14 @@ fn bfd_comes_up_over_its_ports() {
             };
             let keys = BTreeSet::from([key(one, other, other_link), key(other, one, one_link)]);
             let wanted = keys.iter().map(|key| (*key, Config::default())).collect();
-            machine.handle(now(), Input::Wanted(wanted));
+            machine.handle(clock.now(), Input::Wanted(wanted));
             let up = |machine: &Bfd| machine.statuses().all(|status| status.state == State::Up);
             while !up(&machine) {
-                machine.tick(now());
-                while let Some(output) = machine.poll() {
-                    if let Output::Send { key, bytes } = output {
-                        sockets.send(&key, &bytes).unwrap();
-                    }
-                }
-                let wake = machine.wake_at().unwrap().since(now());
-                if let Ok(datagram) = tokio::time::timeout(wake, datagrams.recv()).await {
-                    let datagram = datagram.unwrap();
-                    assert_eq!((datagram.arrival.ttl, datagram.arrival.hop), (255, hop));
-                    assert_ne!(datagram.arrival.link, 0);
-                    let arrival = datagram.arrival;
-                    machine.handle(now(), Input::Packet { bytes: &datagram.bytes, arrival });
+                if let Some(arrival) =
+                    turn(&clock, &mut machine, &mut sockets, &mut datagrams).await
+                {
+                    assert_eq!((arrival.ttl, arrival.hop), (255, hop));
+                    assert_ne!(arrival.link, 0);
                 }
             }
             let ports: BTreeSet<u16> =

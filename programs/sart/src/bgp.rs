@@ -11,11 +11,12 @@ use router_config::{Document, PathGroup};
 
 pub(crate) use self::show::{Listed, Policed, Watched};
 pub(crate) use self::watch::run as watch;
-use crate::cli::{Bgp, Common, FamilyArgs, Global, Kind, Neighbor, Rib, RibAction, Safi};
+use crate::cli::{Bgp, Bmp, Common, FamilyArgs, Global, Kind, Mrt, Neighbor, Rib, RibAction, Safi};
 use crate::{Failure, connect, output, text};
 
 pub(crate) async fn run(common: &Common, what: Bgp) -> Result<(), Failure> {
     match what {
+        Bgp::Status => global(common, Global::Get).await,
         Bgp::Global { what } => global(common, what).await,
         Bgp::Neighbor { what } => neighbor(common, what).await,
         Bgp::Neighbors { neighbor: None } => show::neighbors(common).await,
@@ -26,9 +27,12 @@ pub(crate) async fn run(common: &Common, what: Bgp) -> Result<(), Failure> {
         }
         Bgp::Reset(reset) => change::reset(common, reset).await,
         Bgp::Apply(apply) => change::apply(common, apply).await,
+        Bgp::Reload(reload) => change::reload(common, reload).await,
         Bgp::Forget(forget) => change::forget(common, forget).await,
         Bgp::Policy(what) => show::policy(common, what).await,
         Bgp::Bfd { neighbor } => show::bfd(common, neighbor.as_deref()).await,
+        Bgp::Bmp(Bmp::List) => show::stations(common).await,
+        Bgp::Mrt(Mrt::Show) => show::mrt(common).await,
         Bgp::Watch(wanted) => watch(common, wanted).await,
     }
 }
@@ -49,8 +53,12 @@ async fn global(common: &Common, what: Global) -> Result<(), Failure> {
             change::edit(common, [change::merge(&over)?], set.dry_run).await
         }
         Global::Health => {
-            connect::router(common)?.global().await?;
-            output::answer(common.format(), &Health { status: "ok" }, |h| h.status.to_owned())
+            let conditions = connect::router(common)?.global().await?.conditions;
+            output::answer(common.format(), &Health { status: "ok", conditions }, |health| {
+                let words = |c: &v1::Condition| format!("\n{}: {}", c.name, c.message);
+                let conditions: String = health.conditions.iter().map(words).collect();
+                format!("{}{conditions}", health.status)
+            })
         }
         Global::Policy => show::policies(common).await,
         Global::Rib(rib) => global_rib(common, rib).await,
@@ -90,7 +98,7 @@ async fn global_rib(common: &Common, rib: Rib) -> Result<(), Failure> {
 
 async fn neighbor(common: &Common, what: Neighbor) -> Result<(), Failure> {
     match what {
-        Neighbor::Get { address } => show::neighbor(common, &address.to_string()).await,
+        Neighbor::Get { neighbor } => show::neighbor(common, &neighbor).await,
         Neighbor::List => show::neighbors(common).await,
         Neighbor::Add(add) => {
             let dry_run = add.dry_run;
@@ -100,7 +108,9 @@ async fn neighbor(common: &Common, what: Neighbor) -> Result<(), Failure> {
         Neighbor::Del { address, dry_run } => {
             change::edit(common, [Edit::RemoveNeighbor(address.to_string())], dry_run).await
         }
-        Neighbor::Rib { address, kind, family: args } => {
+        Neighbor::Rib { neighbor, kind, family: args } => {
+            let router = connect::router(common)?;
+            let address = connect::neighbor(&router, &neighbor).await?;
             let table = match kind {
                 Kind::In => "in",
                 Kind::Out => "out",
@@ -111,10 +121,10 @@ async fn neighbor(common: &Common, what: Neighbor) -> Result<(), Failure> {
                 family: family(args)?.to_string(),
                 ..Default::default()
             };
-            tables::list(common, &connect::router(common)?, request).await
+            tables::list(common, &router, request).await
         }
-        Neighbor::Policy { address: None } => show::neighbor_policies(common).await,
-        Neighbor::Policy { address: Some(address) } => show::policies_of(common, address).await,
+        Neighbor::Policy { neighbor: None } => show::neighbor_policies(common).await,
+        Neighbor::Policy { neighbor: Some(who) } => show::policies_of(common, &who).await,
     }
 }
 
@@ -142,4 +152,5 @@ pub(crate) fn of_family(args: FamilyArgs, prefixes: &[Prefix]) -> Result<Option<
 #[derive(serde::Serialize)]
 struct Health {
     status: &'static str,
+    conditions: Vec<v1::Condition>,
 }

@@ -11,8 +11,8 @@ use inet::{Family, Prefix};
 use node_api::Endpoint;
 
 pub(crate) use self::bgp::{
-    AddNeighbor, Apply, Bgp, Forget, Global, Kind, Neighbor, Policy, Reset, Rib, RibAction, Soft,
-    Table, Tables,
+    AddNeighbor, Apply, Bgp, Bmp, First, Forget, Global, Kind, Mrt, Neighbor, Net, Policy, Reload,
+    Reset, Rib, RibAction, Soft, Table, Tables,
 };
 pub(crate) use self::fib::{Channel, Fib, SetRoutes};
 use crate::help;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use node_api::{
     DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, DEFAULT_SOCKET, DEFAULT_TCP, Endpoint, FibClient,
@@ -59,11 +60,27 @@ fn endpoint(common: &Common, variable: &str, socket: &str, tcp: &str) -> Result<
     }
 }
 
+/// Why this node's socket was not taken, when it was tried.
+static NO_SOCKET: OnceLock<String> = OnceLock::new();
+
 /// The socket when we may use it, else the TCP port, where anyone on the node may read.
 fn this_node(socket: &Path, tcp: &str) -> Result<Endpoint, Failure> {
     match UnixStream::connect(socket) {
         Ok(_) => Ok(Endpoint::Unix(socket.to_owned())),
-        Err(_) => tcp.parse().map_err(Failure::refused),
+        Err(error) => {
+            let _ = NO_SOCKET.set(format!("{}: {error}", socket.display()));
+            tcp.parse().map_err(Failure::refused)
+        }
+    }
+}
+
+/// What more a person should know when nobody answers.
+pub(crate) fn hint() -> String {
+    match NO_SOCKET.get() {
+        None => String::new(),
+        Some(why) => format!(
+            "\nsart: nor at {why}\nsart: does it run here, and are you root? -e says where it is"
+        ),
     }
 }
 

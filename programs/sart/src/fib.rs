@@ -9,7 +9,10 @@ use crate::cli::{Channel, Common, FamilyArgs, Fib, SetRoutes};
 use crate::{Failure, bgp, connect, output, text};
 
 /// Prefixes asked for at once.
-const PAGE: u32 = 5000;
+const PAGE: u32 = 2000;
+
+/// Prefixes that are written at once.
+const PART: usize = 2000;
 
 pub(crate) async fn run(common: &Common, what: Fib) -> Result<(), Failure> {
     match what {
@@ -36,16 +39,27 @@ async fn wanted(
         ..Default::default()
     };
     let router = connect::router(common)?;
-    let mut entries = Vec::new();
+    // A full table is not held here: it comes in the order of prefixes.
+    let mut parts = output::Parts::new(common.format());
+    let mut entries: Vec<v1::FibEntry> = Vec::new();
     loop {
         let page = router.fib(request.clone()).await?;
+        let last = page.entries.last().map(|entry| entry.prefix.clone());
         entries.extend(page.entries);
-        match entries.last() {
-            Some(last) if page.more => request.after.clone_from(&last.prefix),
-            _ => break,
+        let next = last.filter(|_| page.more);
+        if next.is_none() || entries.len() >= PART {
+            if !parts.write(&entries, text::fib_table)? {
+                return Ok(());
+            }
+            entries.clear();
+        }
+        match next {
+            Some(prefix) => request.after = prefix,
+            None => break,
         }
     }
-    output::answer(common.format(), &entries, |entries| text::fib(entries))
+    parts.end(|| text::fib_table(&[]));
+    Ok(())
 }
 
 /// Why a command about channels failed.

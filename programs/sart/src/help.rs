@@ -36,11 +36,12 @@ Examples:
 pub(crate) const TABLES: &str = "\
 Examples:
   sart bgp rib                            all IPv4 paths, the best marked
+  sart bgp rib 10.0.1.0/24                one prefix
+  sart bgp rib 10.0.1.7                   the longest match of an address
   sart bgp rib -a ipv6 --neighbor spine0  IPv6 paths that came from spine0
   sart bgp rib in --neighbor 10.0.0.3     what it sent, before import policies
   sart bgp rib in --accepted --neighbor 10.0.0.3
   sart bgp rib out --neighbor spine0 --longer 10.0.0.0/8
-  sart bgp rib --longest 10.0.1.7
   sart bgp rib --community 65000:100 --as-path '65001 .*'";
 
 pub(crate) const RESET: &str = "\
@@ -59,6 +60,14 @@ Examples:
   sart bgp apply -f router.yaml --keep-sessions
   generate | sart bgp apply -f - --owner generator";
 
+pub(crate) const RELOAD: &str = "\
+A file with a problem changes nothing: what was read before stays in force.
+
+Examples:
+  sart bgp reload --dry-run               what would change, and which sessions it resets
+  sart bgp reload --keep-sessions         refuse it if a session is reset
+  kill -HUP $(pidof sartd)                the same without sart; problems are in the log";
+
 pub(crate) const FORGET: &str = "\
 Examples:
   sart bgp forget generator --dry-run
@@ -74,6 +83,21 @@ Examples:
   sart bgp bfd
   sart bgp bfd -o wide                    more columns
   sart bgp bfd spine0 -o yaml";
+
+pub(crate) const BMP: &str = "\
+Examples:
+  sart bgp bmp list
+  sart bgp bmp list -o wide               more columns
+  sart bgp bmp list -o json
+
+Stations are the document's key `bmp`.";
+
+pub(crate) const MRT: &str = "\
+Examples:
+  sart bgp mrt show
+  sart bgp mrt show -o yaml
+
+Files are the document's key `mrt`.";
 
 pub(crate) const WATCH: &str = "\
 Examples:

@@ -87,6 +87,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 fn failed(failure: &Failure) -> ExitCode {
-    eprintln!("sart: {failure}");
+    let hint = match failure {
+        Failure::Unreachable(_) => connect::hint(),
+        Failure::Refused(_) => String::new(),
+    };
+    eprintln!("sart: {failure}{hint}");
     ExitCode::from(failure.code())
 }

@@ -4,6 +4,7 @@ mod change;
 mod channels;
 mod events;
 mod explain;
+mod monitors;
 mod neighbors;
 mod policies;
 mod routes;
@@ -17,10 +18,11 @@ pub(crate) use self::change::{applied, reset};
 pub(crate) use self::channels::{channel, channel_routes, channels};
 pub(crate) use self::events::event;
 pub(crate) use self::explain::explanation;
+pub(crate) use self::monitors::{mrt, stations};
 pub(crate) use self::neighbors::{bfd, bfd_of, neighbor, neighbors};
 pub(crate) use self::policies::{neighbor_policies, policies, policy_texts};
 pub(crate) use self::routes::{Whose, part_of_routes, routes};
-use crate::output::table;
+use crate::output::{Table, table};
 
 pub(crate) fn global(global: &v1::Global) -> String {
     let mut text = String::new();
@@ -55,19 +57,24 @@ pub(crate) fn global(global: &v1::Global) -> String {
 }
 
 pub(crate) fn fib(entries: &[v1::FibEntry]) -> String {
+    fib_table(entries).to_string()
+}
+
+/// The same, as a part of a long table.
+pub(crate) fn fib_table(entries: &[v1::FibEntry]) -> Table {
     let rows = entries.iter().map(|e| {
-        let next_hops = e.next_hops.join(" ");
-        let table = e.table.to_string();
         [
             e.prefix.clone(),
-            next_hops,
+            e.next_hops.join(" "),
+            e.kernel_next_hops.join(" "),
             e.source.clone(),
-            table,
+            e.table.to_string(),
             yes(e.installed).to_owned(),
             e.error.clone(),
         ]
     });
-    table(["PREFIX", "NEXT HOPS", "SOURCE", "TABLE", "IN KERNEL", "ERROR"], rows)
+    let titles = ["PREFIX", "WANTED", "KERNEL HOLDS", "SOURCE", "TABLE", "IN KERNEL", "ERROR"];
+    Table::new(titles, rows)
 }
 
 pub(crate) fn yes(yes: bool) -> &'static str {

@@ -9,10 +9,13 @@ use world::{Router, check, json, sart};
 #[test]
 fn what_the_router_wants_in_the_kernel_is_listed() {
     let router = Router::start();
-    check(&router, &["fib", "list"], 0, &["10.0.0.0/8", "ipv4%eth0", "254", "IN KERNEL"]);
+    let words = ["WANTED", "KERNEL HOLDS", "10.0.0.0/8", "ipv4%eth0", "ipv4%eth1*2", "254"];
+    check(&router, &["fib", "list"], 0, &words);
     check(&router, &["fib", "list", "-a", "ipv6"], 0, &["ipv6%eth0"]);
     check(&router, &["fib", "get", "2001:db8::/32"], 0, &["ipv6%eth0"]);
-    assert_eq!(json(&router, &["fib", "list"])[0]["installed"], false);
+    let entry = &json(&router, &["fib", "list"])[0];
+    assert_eq!(entry["installed"], false);
+    assert_eq!(entry["kernel_next_hops"][0], "ipv4%eth1*2");
 }
 
 #[test]

@@ -67,6 +67,15 @@ fn tables_are_shown_with_filters() {
     rib(&["--longer", "10.0.0.0/8", "-a", "ipv6"], 2, &["10.0.0.0/8 is not of the family ipv6"]);
     rib(&["loc", "10.0.0.0/8", "--longest", "10.0.0.1"], 2, &["cannot be used with"]);
     rib(&["sideways"], 2, &["[possible values: loc, in, out]"]);
+    // The table may be left out, and an address is its longest match.
+    rib(&["2001:db8::/32"], 0, &["loc ipv6"]);
+    rib(&["2001:db8::7"], 0, &["loc ipv6", "2001:db8::7"]);
+    rib(&["in", "10.0.0.7", "--neighbor", "leaf"], 0, &["in ipv4 fe80::1", "10.0.0.7"]);
+    rib(&["10.0.0.1", "10.0.0.2"], 2, &["say one prefix or address"]);
+    rib(&["10.0.0.1", "--longer", "10.0.0.0/8"], 2, &["cannot be used with --longer"]);
+    check(&router, &["bgp", "neighbor", "rib", "leaf", "-k", "out"], 0, &["out ipv4 fe80::1"]);
+    check(&router, &["bgp", "neighbor", "get", "spine0"], 0, &["Neighbor 9.9.9.9"]);
+    check(&router, &["bgp", "status"], 0, &["AS number:   65010"]);
     // What is sent has no column for where it came from.
     let sent = router.sart(&["bgp", "rib", "out", "--neighbor", "leaf"]);
     assert!(!String::from_utf8_lossy(&sent.stdout).contains("FROM"));
@@ -195,9 +204,14 @@ fn a_neighbor_says_why_it_is_not_up() {
         "in state:    Established",
         "its data:    00010100000064",
         "decoded:     at most 100 prefixes of ipv4",
+        "Offered:       route-refresh; four-octet-as 65000",
+        "It offers:     ipv4-unicast",
         "4711",
     ];
     check(&router, &["bgp", "neighbors", "leaf"], 0, &fully);
+    let told = json(&router, &["bgp", "neighbors", "leaf"]);
+    assert_eq!(told["capabilities_received"], serde_json::json!(["ipv4-unicast"]));
+    assert!(told["capabilities_sent"].is_array());
     check(&router, &["bgp", "neighbors"], 0, &["Idle (max-prefixes)"]);
     check(&router, &["bgp", "neighbors", "spine0"], 0, &["BFD:           Down (Control"]);
 }
@@ -271,4 +285,41 @@ fn a_watch_that_can_tell_nothing_is_refused() {
     let kind = ["watch", "--kind", "best", "--neighbor", "spine0"];
     check(&router, &kind, 2, &["--neighbor is for events of the kind `session`"]);
     check(&router, &["watch", "--kind", "rain"], 2, &["[possible values: session, best"]);
+}
+
+#[test]
+fn a_reload_says_what_it_resets_before_it_does() {
+    let router = Router::start();
+    let reload = ["bgp", "reload"];
+    check(
+        &router,
+        &[&reload[..], &["--dry-run"]].concat(),
+        0,
+        &["planned: 0 of file", "session with 9.9.9.9 would be reset: hold_time changed"],
+    );
+    check(
+        &router,
+        &[&reload[..], &["--keep-sessions"]].concat(),
+        2,
+        &["nothing is changed: it resets 9.9.9.9 (hold_time changed)"],
+    );
+    check(&router, &reload, 0, &["0 of file", "session with 9.9.9.9 is reset: hold_time changed"]);
+    let said = router.sart(&reload).stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("the session with 9.9.9.9 will be reset"), "{said}");
+    assert_eq!(json(&router, &reload)["accepted"], true);
+}
+
+#[test]
+fn stations_and_files_are_shown() {
+    let router = Router::start();
+    let stations = ["bgp", "bmp", "list"];
+    let words = ["10.0.0.9:11019", "Waiting", "pre_policy,loc_rib", "77", "too-slow"];
+    check(&router, &stations, 0, &words);
+    check(&router, &[&stations[..], &["-o", "wide"]].concat(), 0, &["BYTES", "ERROR AGE"]);
+    assert_eq!(json(&router, &stations)[0]["losses"], 3);
+    let files = ["bgp", "mrt", "show"];
+    let words = ["/var/lib/sart/mrt/rib.20261121.170000.mrt", "2000-02-29T00:00:00Z"];
+    check(&router, &files, 0, &words);
+    assert_eq!(json(&router, &files)["lost_records"], 0);
 }

@@ -21,7 +21,8 @@ pub(crate) struct Args {
     cni_bin_dir: PathBuf,
 }
 
-/// Removes the CNI configuration and plugin, the routes of router and blocks, and the run directory.
+/// Removes the CNI configuration and plugin, the routes of router, FIB controller and blocks with their
+/// next-hop objects, and the run directory.
 /// What is not there is no error. Pods keep their links, which go with them.
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     // The configuration first: no pod shall be started with a plugin that goes.
@@ -31,9 +32,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let routes = runtime
-        .block_on(kernel::routes::cleanup(&[Owner::ROUTER, Owner::BLOCKS]))
-        .context("cannot remove the routes")?;
+    let mut owners = crate::bgp::fib_owners(&args.run_dir);
+    owners.extend([Owner::ROUTER, Owner::BLOCKS, Owner::FIB]);
+    let routes =
+        runtime.block_on(kernel::routes::cleanup(&owners)).context("cannot remove the routes")?;
     crate::bgp::remove_run_dir(&args.run_dir)
         .with_context(|| format!("cannot clean {}", args.run_dir.display()))?;
     println!("{routes} routes removed, {} cleaned", args.run_dir.display());

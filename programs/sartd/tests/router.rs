@@ -6,6 +6,8 @@
 #![cfg(feature = "router")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod monitoring;
+mod places;
 mod sessions;
 mod world;
 
@@ -332,5 +334,59 @@ policies:
             error.is_some_and(|e| e.code == 6 && e.message.contains("good night"))
         })
         .await;
+    });
+}
+
+#[test]
+fn a_file_is_read_again_without_a_flap() {
+    let Some(world) = World::enter("a_file_is_read_again_without_a_flap") else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let left = a.router("left", LEFT, &[]);
+        let right = b.router("right", RIGHT, &[]);
+        eventually("both routes are in the kernel", async || has_routes(&b)).await;
+        let client = left.client();
+        let write = |text: &str| std::fs::write(world.directory().join("left.yaml"), text).unwrap();
+        let more = LEFT.replace("[10.9.0.0/24,", "[10.9.0.0/24, 10.6.0.0/24,");
+        write(&more);
+        let planned = client.reload(true).await.unwrap();
+        assert_eq!((planned.changes.len(), planned.resets.len()), (1, 0), "{planned:?}");
+        assert!(!has_route(&b, "10.6.0.0/24", "10.0.0.1"), "a dry run changed something");
+        assert!(client.reload(false).await.unwrap().accepted);
+        let arrives = async || has_route(&b, "10.6.0.0/24", "10.0.0.1");
+        eventually("what the file says now is told", arrives).await;
+        let again = client.reload(false).await.unwrap();
+        assert!(again.accepted && again.changes.is_empty(), "{again:?}");
+
+        // A problem changes nothing, and stays to be seen.
+        write(&format!("{more}speed: 1\n"));
+        let refused = client.reload(true).await.unwrap();
+        assert_eq!((refused.accepted, refused.problems[0].line), (false, 6), "{refused:?}");
+        let conditions = async || client.global().await.unwrap().conditions;
+        assert!(conditions().await.is_empty(), "a dry run leaves none");
+        left.hang_up();
+        eventually("SIGHUP has read it", async || !conditions().await.is_empty()).await;
+        let condition = conditions().await.remove(0);
+        assert_eq!(condition.name, "FileRefused");
+        assert!(condition.message.contains("left.yaml:6:1: "), "{condition:?}");
+        assert!(has_route(&b, "10.6.0.0/24", "10.0.0.1"));
+
+        write(&LEFT.replace("router_id", "grpc: 127.0.0.1:5009\nrouter_id"));
+        left.hang_up();
+        eventually("the route is gone", async || !arrives().await).await;
+        let conditions = conditions().await;
+        assert!(conditions[0].message.contains("127.0.0.1:5009"), "{conditions:?}");
+        let neighbor = neighbor(&right).await.unwrap();
+        assert_eq!((neighbor.flaps, neighbor.state()), (0, SessionState::Established));
+        assert!(has_routes(&b));
+
+        let bare = a.bare_router("bare", &["--health-port", "8002", "--grpc", "127.0.0.1:5002"]);
+        bare.wait_until_up().await;
+        let refused = bare.client().reload(false).await.unwrap_err().to_string();
+        assert!(refused.contains("runs without a file"), "{refused}");
+        bare.hang_up();
+        let warned = async || bare.log().contains("SIGHUP: nothing is read again");
+        eventually("it goes on without a file", warned).await;
+        assert!(bare.client().global().await.is_ok());
     });
 }

@@ -42,6 +42,10 @@ pub enum Discard {
     /// It came to the port of the other kind of session, whose TTL is judged otherwise.
     #[error("came to the port of the other kind of session")]
     Port,
+    /// It came over another link than the link-local neighbor is on: one there may have the same
+    /// address.
+    #[error("came over another link")]
+    Link,
     /// The session is administratively down.
     #[error("administratively down")]
     AdminDown,

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use inet::Timestamp;
+use inet::{Timestamp, is_link_local};
 
 use crate::config::{Config, ConfigError, Hop, Key, TTL};
 use crate::counters::{Counters, Discard};
@@ -311,6 +311,12 @@ impl Bfd {
         let fail = |reason| (Some(session.discriminator), reason);
         if session.key.hop != arrival.hop {
             return Err(fail(Discard::Port));
+        }
+        // A link-local address is one on its link only (RFC 4007 §6). Where another interface is
+        // named it may be a VRF, which packets do not say they came over.
+        let Key { peer, link, .. } = session.key;
+        if is_link_local(&peer) && arrival.link != link {
+            return Err(fail(Discard::Link));
         }
         if packet.authenticated {
             return Err(fail(Discard::Authentication));

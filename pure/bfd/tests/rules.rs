@@ -219,6 +219,15 @@ fn the_link_tells_link_local_neighbors_apart() {
     give(&mut bfd, &encode(&packet(State::Down, 0)), from);
     assert_eq!(bfd.status(&on(3)).unwrap().state, State::Init);
     assert_eq!(bfd.status(&on(4)).unwrap().state, State::Down);
+    // Nor does the neighbor on the one link speak for that on the other, by whatever name.
+    let name = bfd.status(&on(4)).unwrap().discriminator;
+    let named = encode(&packet(State::Init, name.get()));
+    give(&mut bfd, &named, from);
+    let status = bfd.status(&on(4)).unwrap();
+    assert_eq!(status.state, State::Down);
+    assert_eq!(status.counters.discarded.get(&Discard::Link), Some(&1));
+    give(&mut bfd, &named, Arrival { link: 4, ..from });
+    assert_eq!(bfd.status(&on(4)).unwrap().state, State::Up);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod station;
 mod wire;
 
 pub use station::{
-    Cursor, Happened, Input, Lost, Output, PeerKey, Station, StationConfig, TablePart, Views,
+    Cursor, Happened, Input, Lost, Output, PeerKey, Standing, Station, StationConfig, TablePart,
+    Views,
 };
 pub use wire::{NotWhole, WallTime};

@@ -1,10 +1,14 @@
-//! How many bytes the tables keep a prefix: one peer in, one out. Arguments: prefixes and sets.
+//! How many bytes the tables keep a prefix, and how long a full table takes to come, to be withdrawn
+//! prefix by prefix, and to go with its session: one peer in, one out. Arguments: prefixes and sets.
 
 use std::net::IpAddr;
 
 use bgp_packet::{Message, Options, PeerKind, decode};
 use bgp_rib::{Fill, NextHops, PeerId, Rib, SessionFacts, Settings};
 use inet::{Asn, RouterId};
+
+/// Messages that are taken before the peer is told.
+const BURST: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut numbers = std::env::args().skip(1).map(|n| n.parse::<u32>());
@@ -60,6 +64,39 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("best {best}, {updates} updates of {bytes} bytes out");
     println!("in {:?}, best {:?}, out {:?}", taken - start, chosen - taken, told - chosen);
     println!("{} MiB, {} bytes a prefix", kept >> 20, kept / u64::from(prefixes));
+    let withdrawals = table::withdrawals(prefixes);
+    let start = now();
+    let (mut bytes, mut updates) = (0, 0);
+    for burst in withdrawals.chunks(BURST) {
+        for message in burst {
+            let Ok(Message::Update(update)) = decode(message, &options) else {
+                return Err("not an UPDATE".into());
+            };
+            rib.update(from, &options, &update);
+        }
+        while rib.poll_best().is_some() {}
+        while let Fill::Bytes { bytes: more, updates: count, .. } = rib.fill(to) {
+            bytes += more.len();
+            updates += count;
+        }
+        while rib.fill(from) != Fill::Nothing {}
+    }
+    println!("withdrawn in {:?}, {updates} updates of {bytes} bytes out", now() - start);
+    println!("{:?}, {} bytes a prefix still", rib.counts(), {
+        resident()?.saturating_sub(before) / u64::from(prefixes)
+    });
+    for message in &messages {
+        let Ok(Message::Update(update)) = decode(message, &options) else {
+            return Err("not an UPDATE".into());
+        };
+        rib.update(from, &options, &update);
+    }
+    rib.next_hop("10.0.0.1".parse()?, Some(1));
+    while rib.has_work() {
+        rib.work(1000);
+    }
+    while rib.poll_best().is_some() {}
+    while rib.fill(to) != Fill::Nothing {}
     let start = now();
     rib.session_down(from, &Default::default());
     while rib.has_work() {
@@ -89,7 +126,7 @@ mod table {
     use std::net::Ipv4Addr;
 
     use bgp_packet::{AsPath, Attributes, BgpNextHop, Options, Origin, PeerKind, Segment};
-    use bgp_packet::{encode_attributes, pack};
+    use bgp_packet::{encode_attributes, pack, pack_withdrawn};
     use inet::{Family, Prefix};
 
     /// UPDATE messages of `prefixes` prefixes in `sets` attribute sets, from AS 65001.
@@ -116,6 +153,14 @@ mod table {
             messages.extend(pack(&raw, &hop, run, &options).unwrap_or_default());
         }
         messages
+    }
+
+    /// Their withdrawal, in another order than they came in.
+    pub(super) fn withdrawals(prefixes: u32) -> Vec<Vec<u8>> {
+        // A prime: each is met once.
+        let step = |n: u32| u64::from(n) * 15_485_863 % u64::from(prefixes);
+        let all = (0..prefixes).map(|n| prefix(step(n) as u32));
+        pack_withdrawn(all, &Options::new(PeerKind::External))
     }
 
     fn prefix(n: u32) -> Prefix {

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
 use bgp_packet::{
-    Attributes, BgpNextHop, Options, Origin, PeerKind, RawAttributes, Verdict, community,
+    Attributes, BgpNextHop, Options, Origin, PeerKind, RawAttributes, Segment, Verdict, community,
     encode_attributes,
 };
 use bgp_policy::{KernelSource, Source};
 use inet::{Asn, RouterId};
 
+use crate::ahead;
 use crate::decision::Ineligible;
 use crate::hash::Keyed;
 use crate::hops::HopId;
@@ -52,6 +53,7 @@ const NO_EXPORT: u8 = 4;
 const NO_ADVERTISE: u8 = 8;
 const LONG_LIVED_STALE: u8 = 16;
 const ONLY_TO_CUSTOMER: u8 = 32;
+const AS_SET: u8 = 64;
 
 /// One interned set, shared by all paths that have it.
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Post {
             Ineligible::NotLongLived,
             Ineligible::UnresolvedNextHop,
             Ineligible::SelectionDeferred,
+            Ineligible::AsSet,
         ];
         all.get(self.0.checked_sub(Post::OUT)? as usize).copied()
     }
@@ -176,7 +179,8 @@ impl Facts {
                 | flag(has(community::NO_EXPORT) || has(community::NO_EXPORT_SUBCONFED), NO_EXPORT)
                 | flag(has(community::NO_ADVERTISE), NO_ADVERTISE)
                 | flag(has(community::LLGR_STALE), LONG_LIVED_STALE)
-                | flag(a.only_to_customer.is_some(), ONLY_TO_CUSTOMER),
+                | flag(a.only_to_customer.is_some(), ONLY_TO_CUSTOMER)
+                | flag(a.as_path.segments.iter().any(is_set), AS_SET),
         }
     }
 
@@ -208,6 +212,18 @@ impl Facts {
 
     pub(crate) fn only_to_customer(&self) -> bool {
         self.flags & ONLY_TO_CUSTOMER != 0
+    }
+
+    /// Whether there is an AS_SET in the path (RFC 9774).
+    pub(crate) fn as_set(&self) -> bool {
+        self.flags & AS_SET != 0
+    }
+}
+
+fn is_set(segment: &Segment) -> bool {
+    match segment {
+        Segment::Set(_) => true,
+        Segment::Sequence(_) => false,
     }
 }
 
@@ -295,6 +311,11 @@ impl AttrTable {
 
     pub(crate) fn len(&self) -> usize {
         self.sets.len()
+    }
+
+    /// Somebody is about to give these back.
+    pub(crate) fn read_ahead(&self, all: impl Iterator<Item = AttrId>) {
+        ahead::read(all.map(|id| self.sets.get(id.0).map_or(0, |set| set.refs.into())));
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Ineligible {
     UnresolvedNextHop,
     /// We have restarted and do not choose yet (RFC 4724 §4.1).
     SelectionDeferred,
+    /// There is an AS_SET in the AS_PATH, which counts as a withdrawal (RFC 9774).
+    AsSet,
 }
 
 /// A step of the decision process; the one at which a path is out says why it lost.
@@ -244,6 +246,7 @@ impl fmt::Display for Ineligible {
             Ineligible::NotLongLived => "not-long-lived",
             Ineligible::UnresolvedNextHop => "unresolved-next-hop",
             Ineligible::SelectionDeferred => "selection-deferred",
+            Ineligible::AsSet => "as-set",
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The table of one family: decision, what it changes, and the walks over it.
 
+mod fib;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -104,6 +106,10 @@ pub(crate) struct FamilyRib {
     /// Groups may have more to forget than was done at once.
     pub(crate) untrimmed: bool,
     fib: VecDeque<u32>,
+    /// How many of those were looked at already.
+    fib_read: usize,
+    /// Prefixes whose paths in use have changed, while somebody watches.
+    pub(crate) changed: Option<VecDeque<Prefix>>,
     pub(crate) pass: Option<Pass>,
     pub(crate) wanted: Wanted,
     pub(crate) paths: usize,
@@ -187,6 +193,8 @@ impl FamilyRib {
             retired: Vec::new(),
             untrimmed: false,
             fib: VecDeque::new(),
+            fib_read: 0,
+            changed: None,
             pass: None,
             wanted: Wanted::default(),
             paths: 0,
@@ -219,8 +227,13 @@ impl FamilyRib {
         choose(&mut self.table, idx, world, &mut self.chosen);
         let after = || self.table.used(idx).iter().map(|path| (path.post, path.peer));
         let best_changed = self.before.first().copied() != after().next();
-        if !after().eq(self.before.iter().copied()) && !self.table.queue_fib(idx, true) {
-            self.fib.push_back(idx);
+        if !after().eq(self.before.iter().copied()) {
+            if !self.table.queue_fib(idx, true) {
+                self.fib.push_back(idx);
+            }
+            if let Some(changed) = &mut self.changed {
+                changed.extend(self.table.prefix(idx));
+            }
         }
         if best_changed || force_export || self.path_groups > 0 {
             self.export(world, idx, best_changed, force_export);
@@ -281,6 +294,21 @@ impl FamilyRib {
         candidates_out(world, &self.table, key, idx)
     }
 
+    /// Removes those of the entries that nobody needs any more.
+    pub(crate) fn free_unused(&mut self, keyed: Keyed, all: &[u32]) {
+        let groups = &self.groups;
+        self.table.remove_all(keyed, all, |table, idx| {
+            table.is_unused(idx) && groups.iter().flatten().all(|group| group.is_done_with(idx))
+        });
+    }
+
+    /// Somebody is about to change these entries for all groups.
+    pub(crate) fn read_groups(&self, all: impl Iterator<Item = u32> + Clone) {
+        for group in self.groups.iter().flatten() {
+            group.read_ahead(all.clone());
+        }
+    }
+
     pub(crate) fn free_if_unused(&mut self, keyed: Keyed, idx: u32) {
         if self.table.is_unused(idx)
             && self.groups.iter().flatten().all(|group| group.is_done_with(idx))
@@ -328,9 +356,7 @@ impl FamilyRib {
         };
         let prefix = |(idx, id): &(u32, PathId)| Some((*id, self.table.prefix(*idx)?));
         prefixes.extend(untold.iter().filter_map(prefix));
-        for idx in gone {
-            self.free_if_unused(keyed, idx);
-        }
+        self.free_unused(keyed, &gone);
         prefixes
     }
 
@@ -348,72 +374,16 @@ impl FamilyRib {
                 gone.extend(entries);
                 self.untrimmed |= more;
             }
-            for idx in gone {
-                self.free_if_unused(keyed, idx);
-            }
+            self.free_unused(keyed, &gone);
         }
         if let Some(group) = self.retired.last_mut() {
             let entries = group.drain(budget);
             if entries.len() < budget {
                 self.retired.pop();
             }
-            for idx in entries {
-                self.free_if_unused(keyed, idx);
-            }
+            self.free_unused(keyed, &entries);
         }
     }
-
-    /// The FIB is told again of the paths of an entry.
-    pub(crate) fn tell_again(&mut self, idx: u32) {
-        if !self.table.used(idx).is_empty() && !self.table.queue_fib(idx, true) {
-            self.fib.push_back(idx);
-        }
-    }
-
-    /// The next change for the FIB.
-    pub(crate) fn poll_best(&mut self, world: &World) -> Option<Best> {
-        while let Some(idx) = self.fib.pop_front() {
-            let Some(prefix) = self.table.prefix(idx) else { continue };
-            self.table.queue_fib(idx, false);
-            let used = || self.table.used(idx).iter().filter(|path| path.peer != PeerId::LOCAL);
-            let weights = weights(world, used());
-            let paths: Vec<BestPath> = used()
-                .enumerate()
-                .filter_map(|(i, path)| {
-                    let set = world.set(path)?;
-                    let peer = world.peers.get(usize::from(path.peer.0))?;
-                    Some(BestPath {
-                        next_hop: set.next_hop()?,
-                        peer: peer.address,
-                        kind: peer.kind,
-                        med: set.facts.med,
-                        weight: weights.get(i).copied().unwrap_or(1),
-                    })
-                })
-                .collect();
-            let told = self.table.install(idx, !paths.is_empty());
-            self.free_if_unused(world.keyed, idx);
-            if told || !paths.is_empty() {
-                return Some(Best { prefix, paths });
-            }
-        }
-        None
-    }
-}
-
-/// The paths' parts by link bandwidth, the widest 256; empty: all the same.
-fn weights<'p>(world: &World, paths: impl Iterator<Item = &'p Path> + Clone) -> Vec<u32> {
-    if !world.settings.multipath.link_bandwidth {
-        return Vec::new();
-    }
-    let all: Option<Vec<f32>> = paths.map(|path| world.facts(path)?.bandwidth()).collect();
-    let all = all.unwrap_or_default();
-    let widest = all.iter().copied().fold(0.0, f32::max);
-    if widest <= 0.0 || all.len() < 2 || all.iter().all(|other| *other == widest) {
-        return Vec::new();
-    }
-    let part = |bandwidth: &f32| ((bandwidth / widest * 256.0).round() as u32).clamp(1, 256);
-    all.iter().map(part).collect()
 }
 
 fn source_for(world: &World, group: &mut Group, prefix: &Prefix, best: Option<Path>) -> u16 {

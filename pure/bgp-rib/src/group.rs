@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bgp_packet::{Options, PathId};
 use inet::Prefix;
 
+use crate::ahead;
 use crate::export::{GroupKey, Verdicts};
 use crate::pages::Pages;
 use crate::peer::PeerId;
@@ -26,12 +27,15 @@ const ANYONE: u16 = u16::MAX - 1;
 /// In a group with path ids: what is announced is in [`Group::several`].
 const SEVERAL: u16 = u16::MAX - 2;
 const NONE: u32 = u32::MAX;
+/// Most changes that are kept in their order beside the order itself.
+const RECENT: usize = 1 << 16;
 /// Most changes that are forgotten at once.
 pub(crate) const TRIM: usize = 2048;
 
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
+    /// In the order of their numbers.
     pub(crate) members: Vec<Member>,
     out: Pages<Out>,
     several: Pages<Several>,
@@ -40,6 +44,9 @@ pub(crate) struct Group {
     first: u32,
     last: u32,
     next_seq: u64,
+    /// The newest changes, one a number: only so that they can be looked at together. Some may
+    /// have become others since.
+    recent: VecDeque<u32>,
     /// How many prefixes are announced, and how many of them are whose.
     pub(crate) announced: u32,
     by_source: Vec<u32>,
@@ -61,6 +68,7 @@ impl Group {
             first: NONE,
             last: NONE,
             next_seq: 1,
+            recent: VecDeque::new(),
             announced: 0,
             by_source: Vec::new(),
             shared: VecDeque::new(),
@@ -80,7 +88,8 @@ impl Group {
             moved.unwrap_or(Moved { end_of_rib: true, ..Moved::default() });
         self.resyncs += usize::from(resync);
         self.idle += 1;
-        self.members.push(Member {
+        let at = self.members.partition_point(|member| member.peer < peer);
+        let member = Member {
             peer,
             pos: self.next_seq,
             cursor: NONE,
@@ -92,16 +101,15 @@ impl Group {
             begun,
             leftovers,
             turn: false,
-        });
+        };
+        self.members.insert(at, member);
     }
 
     /// Takes a member out; gives the entries with their path ids, and those from a group before,
     /// of which it was not told yet that they are gone.
     /// Only with `asks`: else nobody wants to know.
     pub(crate) fn leave(&mut self, peer: PeerId, asks: bool) -> Untold {
-        let Some(at) = self.members.iter().position(|m| m.peer == peer) else {
-            return Default::default();
-        };
+        let Some(at) = self.place(peer) else { return Default::default() };
         let first = if asks { link(self.members[at].cursor) } else { None };
         self.set_cursor(at, None);
         let mut untold = Vec::new();
@@ -118,25 +126,31 @@ impl Group {
             }
             next = link(out.after);
         }
-        let member = self.members.swap_remove(at);
+        let member = self.members.remove(at);
         self.idle -= 1;
         self.resyncs -= usize::from(member.resync);
         (untold, member.leftovers)
     }
 
     pub(crate) fn member(&self, peer: PeerId) -> Option<&Member> {
-        self.members.iter().find(|m| m.peer == peer)
+        self.members.get(self.place(peer)?)
     }
 
     pub(crate) fn member_mut(&mut self, peer: PeerId) -> Option<&mut Member> {
-        self.members.iter_mut().find(|m| m.peer == peer)
+        let at = self.place(peer)?;
+        self.members.get_mut(at)
+    }
+
+    fn place(&self, peer: PeerId) -> Option<usize> {
+        self.members.binary_search_by_key(&peer, |member| member.peer).ok()
     }
 
     /// The member walks over the whole table again, and is told also of what is not for it.
     pub(crate) fn resync(&mut self, peer: PeerId) {
-        if let Some(member) = self.members.iter_mut().find(|m| m.peer == peer) {
+        if let Some(member) = self.member_mut(peer) {
             (member.walk, member.walk_end) = (Some(0), None);
-            self.resyncs += usize::from(!std::mem::replace(&mut member.resync, true));
+            let more = !std::mem::replace(&mut member.resync, true);
+            self.resyncs += usize::from(more);
         }
     }
 
@@ -147,9 +161,10 @@ impl Group {
 
     /// The member's walk has come to its end.
     pub(crate) fn end_walk(&mut self, peer: PeerId) {
-        if let Some(member) = self.members.iter_mut().find(|m| m.peer == peer) {
+        if let Some(member) = self.member_mut(peer) {
             member.walk = None;
-            self.resyncs -= usize::from(std::mem::take(&mut member.resync));
+            let less = std::mem::take(&mut member.resync);
+            self.resyncs -= usize::from(less);
         }
     }
 
@@ -259,6 +274,10 @@ impl Group {
         }
         let seq = self.next_seq;
         self.next_seq += 1;
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(idx);
         let last = self.last;
         let out = &mut self.out[idx];
         (out.seq, out.held, out.before, out.after) = (seq, held, last, NONE);
@@ -331,10 +350,24 @@ impl Group {
         self.out[idx].seq
     }
 
+    /// Somebody is about to change these entries.
+    pub(crate) fn read_ahead(&self, all: impl Iterator<Item = u32>) {
+        ahead::read(all.map(|idx| self.out[idx].seq));
+    }
+
+    /// Looks at up to so many changes from a number on, and gives their entries.
+    pub(crate) fn read_changes(&self, from: u64, most: usize) -> impl Iterator<Item = u32> {
+        let oldest = self.next_seq - self.recent.len() as u64;
+        let skip = from.checked_sub(oldest).map_or(self.recent.len(), |skip| skip as usize);
+        let changes = self.recent.range(skip.min(self.recent.len())..).take(most).copied();
+        self.read_ahead(changes.clone());
+        changes
+    }
+
     /// The member was sent all changes before `next`. Gives the entries that no member waits for
     /// any more and that are announced no more.
     pub(crate) fn advance(&mut self, peer: PeerId, next: Option<u32>) -> (Vec<u32>, bool) {
-        if let Some(at) = self.members.iter().position(|m| m.peer == peer) {
+        if let Some(at) = self.place(peer) {
             self.set_cursor(at, next);
         }
         self.trim(TRIM)
@@ -343,30 +376,30 @@ impl Group {
     /// Forgets changes that all members were sent, up to `budget`. Gives the entries that are
     /// announced no more, and whether there is more to forget.
     pub(crate) fn trim(&mut self, budget: usize) -> (Vec<u32>, bool) {
-        let least = self.members.iter().map(|m| m.pos).min().unwrap_or(self.next_seq);
-        self.unshare_before(least);
         let mut gone = Vec::new();
         let mut seen = 0;
-        while let Some(idx) = link(self.first) {
-            if self.out[idx].seq >= least {
-                break;
-            }
+        // A member that was not sent all changes has its cursor at the first that it was not.
+        while let Some(idx) = link(self.first).filter(|idx| self.out[*idx].cursors == 0) {
             if seen == budget {
-                return (gone, true);
+                break;
             }
             seen += 1;
             self.unlink(idx);
             let out = &mut self.out[idx];
             (out.seq, out.held) = (0, out.now);
-            if self.has_paths() {
-                self.several[idx].held.clear();
-            }
-            let out = &self.out[idx];
             if out.now == NOBODY {
                 gone.push(idx);
             }
+            if self.has_paths() {
+                self.several[idx].held.clear();
+            }
         }
-        (gone, false)
+        let first = link(self.first);
+        if first.is_none() && self.recent.capacity() > TRIM {
+            self.recent = VecDeque::new();
+        }
+        self.unshare_before(first.map_or(self.next_seq, |idx| self.out[idx].seq));
+        (gone, first.is_some_and(|idx| self.out[idx].cursors == 0))
     }
 
     /// Takes up to `n` changes off a group without members; their entries.

@@ -30,6 +30,7 @@ pub(crate) struct ImportRules {
     policy: Option<Policy>,
     rejects: bool,
     allow_own_as: u8,
+    accept_as_sets: bool,
     local_as: Option<LocalAs>,
     role: Option<Role>,
     cluster: u32,
@@ -100,6 +101,7 @@ impl ImportRules {
                 && rules.import.is_none()
                 && rules.without_policy == WithoutPolicy::Reject,
             allow_own_as: rules.allow_own_as,
+            accept_as_sets: rules.accept_as_sets,
             local_as: rules.local_as,
             role: rules.role.filter(|_| external),
             cluster: settings.cluster(),
@@ -116,6 +118,9 @@ impl ImportRules {
     ) -> Option<Result<(), Ineligible>> {
         if self.rejects {
             return Some(Err(Ineligible::NoImportPolicy));
+        }
+        if facts.as_set() && !self.accept_as_sets {
+            return Some(Err(Ineligible::AsSet));
         }
         if facts.own_as > self.allow_own_as {
             return Some(Err(Ineligible::AsLoop));

@@ -88,6 +88,9 @@ pub struct InCounts {
     /// Paths kept from before while the peer restarts (RFC 4724 §4.2), or sends its table anew
     /// (RFC 7313 §4).
     pub stale: u32,
+    /// Announcements of the session that were not taken: the peer has [`crate::MAX_PATHS`] other
+    /// paths to the prefix already (RFC 7911).
+    pub left_out: u32,
 }
 
 /// So many epochs are stale at most: long before their numbers are used again.
@@ -132,7 +135,7 @@ impl In {
     /// session says by a flush before if those are not to stay (RFC 4724 §4.2). Whether some are
     /// dead that were not.
     pub(crate) fn turn(&mut self, keep: bool) -> bool {
-        let InCounts { received, stale, accepted: _ } = self.counts;
+        let InCounts { received, stale, accepted: _, left_out: _ } = self.counts;
         let oldest = self.stale.filter(|oldest| keep && self.age(*oldest) < EPOCHS);
         let stays = oldest.map_or(0, |_| stale);
         self.stale = keep.then(|| oldest.unwrap_or(self.epoch));

@@ -19,6 +19,8 @@ pub struct Rules {
     pub next_hop: NextHopMode,
     /// How often our AS number may stand in the AS_PATH of a path from the peer; 0: a loop.
     pub allow_own_as: u8,
+    /// Paths with an AS_SET are taken; else they count as withdrawn (RFC 9774).
+    pub accept_as_sets: bool,
     /// Towards the peer its own AS number is replaced by ours in the AS_PATH. eBGP only.
     pub as_override: bool,
     /// Towards the peer private AS numbers (RFC 6996) are taken out of the AS_PATH. eBGP only.
@@ -100,6 +102,7 @@ impl Default for Rules {
             reflector_client: false,
             next_hop: NextHopMode::Auto,
             allow_own_as: 0,
+            accept_as_sets: false,
             as_override: false,
             remove_private_as: false,
             local_as: None,

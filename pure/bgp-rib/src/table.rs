@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use bgp_packet::PathId;
 use inet::{Family, Prefix};
 
+use crate::ahead::{self, AHEAD};
 use crate::attrs::{AttrId, Post};
 use crate::decision::MAX_PATHS;
 use crate::hash::Keyed;
@@ -26,6 +28,22 @@ pub(crate) struct Path {
     pub(crate) id: u32,
     /// Our own path id: unique among the paths of the prefix, and kept while the path is there.
     pub(crate) local: u16,
+}
+
+/// A prefix that is looked for together with others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    pub(crate) id: PathId,
+    pub(crate) prefix: Prefix,
+    hash: u64,
+    /// Its entry, once it is found.
+    pub(crate) at: Option<u32>,
+}
+
+impl Sought {
+    pub(crate) fn new(id: PathId, prefix: Prefix) -> Sought {
+        Sought { id, prefix, hash: 0, at: None }
+    }
 }
 
 /// Stands in place of the peer of an entry's path: there are several, or none.
@@ -76,12 +94,34 @@ impl Table {
         self.find_hashed(keyed.prefix(prefix), prefix)
     }
 
+    /// Finds several prefixes, at most [`AHEAD`].
+    pub(crate) fn find_all(&self, keyed: Keyed, sought: &mut [Sought]) {
+        for one in &mut *sought {
+            one.hash = keyed.prefix(&one.prefix);
+        }
+        // By half of the hash, which is nearly always right.
+        for one in &mut *sought {
+            one.at = self.index.find(one.hash, |_| true);
+        }
+        let tag = |one: &Sought| one.at.and_then(|at| self.entries.get(at)).map(|e| e.tag[0]);
+        ahead::read(sought.iter().map(|one| u64::from(tag(one).unwrap_or(0))));
+        for one in &mut *sought {
+            if let Some(at) = one.at
+                && !self.is(at, tag_of(one.hash, &one.prefix), &one.prefix)
+            {
+                one.at = self.find_hashed(one.hash, &one.prefix);
+            }
+        }
+    }
+
+    fn is(&self, at: u32, tag: [u32; 2], prefix: &Prefix) -> bool {
+        self.entries.get(at).is_some_and(|entry| entry.tag == tag)
+            && (self.family == Family::Ipv4 || self.wide[at] == wide(prefix))
+    }
+
     fn find_hashed(&self, hash: u64, prefix: &Prefix) -> Option<u32> {
-        let tag = tag(hash, prefix);
-        self.index.find(hash, |at| {
-            self.entries.get(at).is_some_and(|entry| entry.tag == tag)
-                && (self.family == Family::Ipv4 || self.wide[at] == wide(prefix))
-        })
+        let tag = tag_of(hash, prefix);
+        self.index.find(hash, |at| self.is(at, tag, prefix))
     }
 
     pub(crate) fn find_or_insert(&mut self, keyed: Keyed, prefix: &Prefix) -> u32 {
@@ -93,7 +133,7 @@ impl Table {
         let path =
             Path { attr: AttrId(u32::MAX), post: none, peer: MANY, epoch: 0, id: 0, local: 0 };
         let at = self.entries.insert(Entry {
-            tag: tag(hash, prefix),
+            tag: tag_of(hash, prefix),
             path,
             used: 0,
             fib_queued: false,
@@ -106,10 +146,43 @@ impl Table {
         at
     }
 
+    /// Removes the entries for which `unused` holds.
+    pub(crate) fn remove_all(
+        &mut self,
+        keyed: Keyed,
+        all: &[u32],
+        unused: impl Fn(&Table, u32) -> bool,
+    ) {
+        for some in all.chunks(AHEAD) {
+            self.read_ahead(some.iter().copied());
+            let mut hashes = [0; AHEAD];
+            for (hash, at) in hashes.iter_mut().zip(some) {
+                *hash = self.prefix(*at).map_or(0, |prefix| keyed.prefix(&prefix));
+            }
+            let found = hashes.iter().zip(some).map(|(hash, _)| self.index.find(*hash, |_| true));
+            ahead::read(found.map(|at| at.unwrap_or(0).into()));
+            for (hash, at) in hashes.iter().zip(some) {
+                if unused(self, *at) {
+                    self.remove_hashed(*hash, *at);
+                }
+            }
+        }
+    }
+
+    /// Somebody is about to look at these entries.
+    pub(crate) fn read_ahead(&self, all: impl Iterator<Item = u32>) {
+        ahead::read(all.map(|at| self.entries.get(at).map_or(0, |entry| entry.tag[0].into())));
+    }
+
     pub(crate) fn remove(&mut self, keyed: Keyed, at: u32) {
-        let Some(prefix) = self.prefix(at) else { return };
+        if let Some(prefix) = self.prefix(at) {
+            self.remove_hashed(keyed.prefix(&prefix), at);
+        }
+    }
+
+    fn remove_hashed(&mut self, hash: u64, at: u32) {
         if let Some(entry) = self.entries.remove(at) {
-            self.index.remove(keyed.prefix(&prefix), at);
+            self.index.remove(hash, at);
             if entry.path.peer == MANY {
                 self.many.remove(entry.path.attr.0);
             }
@@ -281,7 +354,7 @@ fn free_local(paths: &[Path]) -> Option<u16> {
         .or_else(|| (1..u16::MAX).find(|id| paths.iter().all(|path| path.local != *id)))
 }
 
-fn tag(hash: u64, prefix: &Prefix) -> [u32; 2] {
+fn tag_of(hash: u64, prefix: &Prefix) -> [u32; 2] {
     match prefix.address() {
         IpAddr::V4(a) => [u32::from(a), u32::from(prefix.len())],
         IpAddr::V6(_) => [hash as u32, (hash >> 32) as u32],

@@ -7,6 +7,7 @@ mod reflection;
 mod refresh;
 mod rules;
 mod sharing;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -169,7 +170,7 @@ fn what_cannot_be_used_says_why() {
     assert_eq!(state(&bench, "10.3.0.0/24"), None);
     assert_eq!(
         bench.rib.in_counts(from, Family::Ipv4),
-        InCounts { received: 2, accepted: 1, stale: 0 }
+        InCounts { received: 2, accepted: 1, stale: 0, left_out: 0 }
     );
     assert_eq!(bench.why(from, "10.2.0.0/24"), "no-route");
     bench.rib.next_hop(ip("10.0.0.1"), Some(1));

@@ -6,6 +6,7 @@ use bgp_packet::{Cease, Notification};
 use inet::{Family, Timestamp};
 
 use crate::link::{Link, Stage};
+use crate::recover::SOON;
 use crate::session::{Mode, Session};
 use crate::timer::Timer;
 use crate::{Effect, Failure, MaxPrefixesAction, State, Stop};
@@ -114,7 +115,10 @@ impl Session {
             Some(_) => self.mode = Mode::Shutdown,
             None => {
                 self.mode = Mode::Running;
-                self.retry(now, Duration::ZERO);
+                // A peer that takes a new connection for the end of the old one never reads what
+                // was said on that; meanwhile it may dial.
+                let read = self.goodbye.take().map(|at| (at + SOON).since(now));
+                self.retry(now, read.unwrap_or(Duration::ZERO));
             }
         }
     }
@@ -134,7 +138,10 @@ impl Session {
                 (
                     Stage::OpenSent | Stage::OpenConfirm { .. } | Stage::Established(_),
                     Some(notification),
-                ) => self.say_goodbye(&link, notification.clone(), hard),
+                ) => {
+                    self.goodbye = Some(now);
+                    self.say_goodbye(&link, notification.clone(), hard)
+                }
             };
             self.effects.push_back(Effect::Close { conn: link.conn });
             self.lost(now, &link, failure);

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
-use bgp_packet::{Cease, FamilyFlags, GracefulRestart, Notification, Options, RefreshKind, Role};
+use bgp_packet::{
+    Capability, Cease, FamilyFlags, GracefulRestart, Notification, Options, RefreshKind, Role,
+};
 use inet::{Asn, Family, RouterId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -314,6 +317,10 @@ pub struct Status {
     pub sent: Counters,
     /// What was agreed on, while Established.
     pub negotiated: Option<Box<Negotiated>>,
+    /// The capabilities of our OPEN: of the session that is up, else of the last attempt.
+    pub offered: Arc<[Capability]>,
+    /// The capabilities of the peer's OPEN, likewise; none before it has sent one.
+    pub received_capabilities: Arc<[Capability]>,
     /// Why it is Idle, while it is.
     pub idle: Option<Idle>,
     /// Attempts and sessions that ended since the last start (ConnectRetryCounter,

@@ -7,6 +7,7 @@
 
 mod admin;
 mod bfd;
+mod capabilities;
 mod config;
 mod effect;
 mod failure;
@@ -19,6 +20,7 @@ mod session;
 mod stale;
 mod timer;
 
+pub use capabilities::words as capability_words;
 pub use config::{
     AsnMatch, GracefulRestartConfig, IdleHold, LocalAs, LocalConfig, LongLivedConfig, PeerConfig,
 };

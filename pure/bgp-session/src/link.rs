@@ -1,6 +1,8 @@
 //! One connection of a peer.
 
-use bgp_packet::{Options, PeerKind};
+use std::sync::Arc;
+
+use bgp_packet::{Capability, Options, PeerKind};
 
 use crate::timer::TimerTable;
 use crate::{Conn, Detail, Negotiated, State};
@@ -12,6 +14,9 @@ pub(crate) struct Link {
     pub(crate) stage: Stage,
     pub(crate) timers: TimerTable,
     pub(crate) queue: Queue,
+    /// The capabilities of our OPEN, and of the peer's.
+    pub(crate) offered: Arc<[Capability]>,
+    pub(crate) received: Arc<[Capability]>,
     /// What is known of its failure beyond the NOTIFICATION.
     pub(crate) detail: Option<Detail>,
 }
@@ -46,7 +51,15 @@ pub(crate) enum Stage {
 
 impl Link {
     pub(crate) fn new(conn: Conn, stage: Stage) -> Link {
-        Link { conn, stage, timers: TimerTable::default(), queue: Queue::Unwatched, detail: None }
+        Link {
+            conn,
+            stage,
+            timers: TimerTable::default(),
+            queue: Queue::Unwatched,
+            offered: Arc::default(),
+            received: Arc::default(),
+            detail: None,
+        }
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,8 +1,9 @@
 //! What the peer says, and what it does to the connection it says it on (RFC 4271 §8.2.2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_packet::{Cease, Message, Notification, Open, RefreshKind, Update, decode};
+use bgp_packet::{Capability, Cease, Message, Notification, Open, RefreshKind, Update, decode};
 use inet::{Family, Timestamp};
 
 use crate::link::{Link, Stage};
@@ -160,6 +161,12 @@ impl Session {
 
     /// The peer's OPEN in OpenSent: judged, then collisions (RFC 4271 §6.8).
     fn opened(&mut self, now: Timestamp, conn: Conn, open: &Open) {
+        if let Some(link) = self.link_mut(conn) {
+            let received: Arc<[Capability]> = open.capabilities.as_slice().into();
+            link.received = received.clone();
+            let offered = link.offered.clone();
+            self.told(offered, Some(received));
+        }
         let negotiated = match negotiate(&self.config, &self.local, conn, open) {
             Ok(negotiated) => negotiated,
             Err(Refusal { notification, detail }) => {
@@ -260,6 +267,11 @@ impl Session {
         }
         self.peer_is_back(now, &negotiated);
         negotiated.stale = self.stale.keys().copied().collect();
+        if let Some(link) = self.link(conn) {
+            // Of two connections both may have spoken.
+            let (offered, received) = (link.offered.clone(), link.received.clone());
+            self.told(offered, Some(received));
+        }
         if let Some(link) = self.link_mut(conn) {
             link.stage = Stage::Established(negotiated.clone());
         }

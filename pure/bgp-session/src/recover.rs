@@ -12,8 +12,9 @@ use crate::{Conn, Effect, Failure, IdleHold, LastFailure, State};
 
 /// A session that lasted so long makes earlier errors forgotten.
 const STABLE: Duration = Duration::from_secs(120);
-/// The wait after an established session ended cleanly: the peer is probably about to come back.
-const SOON: Duration = Duration::from_secs(1);
+/// The wait after an established session ended cleanly: the peer is probably about to come back,
+/// or has still to read why.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// So many short sessions in a row are put up with (DampPeerOscillations, RFC 4271 §8.1.1).
 const BRIEF: u32 = 3;

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_packet::{Cease, KEEPALIVE, Notification, PeerKind, Update};
+use bgp_packet::{Capability, Cease, KEEPALIVE, Notification, PeerKind, Update};
 use inet::{Family, Timestamp};
 
 use crate::link::{Link, Queue, Stage};
@@ -35,6 +36,8 @@ pub struct Session {
     /// Sessions in a row that did not last.
     pub(crate) brief: u32,
     pub(crate) next_conn: u64,
+    /// When a person's or the configuration's NOTIFICATION was sent: the peer needs time to read it.
+    pub(crate) goodbye: Option<Timestamp>,
     pub(crate) status: Status,
     pub(crate) effects: VecDeque<Effect>,
 }
@@ -70,6 +73,7 @@ impl Session {
             errors: 0,
             brief: 0,
             next_conn: 1,
+            goodbye: None,
             status: Status {
                 idle: Some(Idle { reason: IdleReason::Stopped, until: None }),
                 ..Status::default()
@@ -222,6 +226,13 @@ impl Session {
         Change::Reset
     }
 
+    /// Something that connections are made with has changed: Cease with subcode 6 (RFC 4486), then
+    /// anew. Stopped and shut down sessions stay so.
+    pub fn reset_for_change(&mut self, now: Timestamp) {
+        self.restart(now, &Notification::cease(Cease::ConfigurationChange, None), false);
+        self.show(now);
+    }
+
     /// Whether the next OPEN messages say that we have restarted (RFC 4724 §4.1).
     pub fn set_restarting(&mut self, restarting: bool) {
         self.local.restarting = restarting;
@@ -297,9 +308,23 @@ impl Session {
         let open = our_open(&self.config, &self.local, self.status.established > 0);
         self.effects.push_back(Effect::Send { conn, bytes: open.encode() });
         self.status.sent.open += 1;
+        let offered: Arc<[Capability]> = open.capabilities.into();
+        self.told(offered.clone(), None);
         if let Some(link) = self.link_mut(conn) {
             link.stage = Stage::OpenSent;
+            link.offered = offered;
             link.timers.set(Timer::Hold, now + OPEN_HOLD);
+        }
+    }
+
+    /// The capabilities of an OPEN, for people; those of the session that is up stay.
+    pub(crate) fn told(&mut self, offered: Arc<[Capability]>, received: Option<Arc<[Capability]>>) {
+        if self.links.iter().any(|l| l.state() == State::Established) {
+            return;
+        }
+        self.status.offered = offered;
+        if let Some(received) = received {
+            self.status.received_capabilities = received;
         }
     }
 

@@ -69,6 +69,14 @@ pub enum Event {
         /// What.
         what: Vec<Malformation>,
     },
+    /// A peer has sent more paths to one prefix than are taken, for the first time in its session
+    /// (RFC 7911).
+    PathsLeftOut {
+        /// The peer.
+        peer: IpAddr,
+        /// The prefix.
+        prefix: Prefix,
+    },
     /// After a restart: choosing waits for the peers' tables (RFC 4724 §4.1).
     SelectionDeferred {
         /// At most until then.

@@ -36,6 +36,7 @@
 //! * **BFD:** [`Output::Bfd`] says which sessions there are to be; [`Input::Bfd`] what they see.
 //! * **Routes of the kernel:** [`Output::Redistribute`] says which are wanted, answered by
 //!   [`Input::Redistribute`], again whenever one changes.
+//! * **Monitoring:** [`Speaker::watch`] says what is told by [`Speaker::poll_watched`].
 //! * **End:** [`Input::Shutdown`], then `poll` until empty.
 
 #![forbid(unsafe_code)]
@@ -46,10 +47,11 @@ mod io;
 mod peer;
 mod plan;
 mod speaker;
+mod watch;
 
 pub use bgp_rib::{
     AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Filter, InCounts, Ineligible,
-    Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
+    MAX_PATHS, Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
 };
 pub use desired::{Desired, DynamicNeighbors, Global, Origination, Redistribution, Unnumbered};
 pub use event::{Conflict, Event, Refusal};
@@ -63,3 +65,4 @@ pub use speaker::{
     BestView, ExportView, ExportedView, FamilySnapshot, PeerSnapshot, RouteView, Speaker,
     SpeakerConfig, Table, TablePage, TableRow,
 };
+pub use watch::{Established, Watch, Watched};

@@ -123,6 +123,49 @@ fn routes_of_the_kernel_are_announced_as_the_policy_says() {
     assert_eq!(bench.why("10.6.0.0/24"), "announced");
 }
 
+/// RFC 4724 §4.2, RFC 8538 §3: the Cease of a change is graceful where both have the N bit.
+#[test]
+fn a_change_that_needs_a_new_open_keeps_routes_where_both_can() {
+    for notification in [true, false] {
+        let mut open = open();
+        for capability in &mut open.capabilities {
+            if let Capability::GracefulRestart(restart) = capability {
+                restart.notification = notification;
+            }
+        }
+        let mut bench = Bench::new(None);
+        bench.desired("file", with(|_| {}));
+        bench.handle(Input::OwnersReady);
+        let conn = bench.connect(&open);
+        bench.handle(Input::Room { conn, bytes: 1 << 20 });
+        bench.announce(conn, &prefixes(1));
+        let gone = |bench: &mut Bench| {
+            let outputs = std::mem::take(&mut bench.outputs).into_iter();
+            let best = outputs.filter_map(|output| match output {
+                Output::Best(best) if best.prefix == prefixes(1)[0] => Some(best.paths.is_empty()),
+                _ => None,
+            });
+            best.last()
+        };
+        assert_eq!(gone(&mut bench), Some(false));
+        let changed = with(|peer| peer.session.extended_messages = false);
+        let plan = bench.speaker.plan("file", &changed);
+        assert_eq!(plan.resets, [(ip(PEER), vec!["extended_messages"])]);
+        bench.desired("file", changed);
+        if !notification {
+            assert_eq!(gone(&mut bench), Some(true));
+            continue;
+        }
+        assert_eq!(gone(&mut bench), None, "kept");
+        // Back, and still forwarding: until it has told all again.
+        let conn = bench.connect(&open);
+        bench.handle(Input::Room { conn, bytes: 1 << 20 });
+        assert_eq!(gone(&mut bench), None, "kept");
+        bench.handle(Input::Frame { conn, bytes: bgp_packet::end_of_rib(Family::Ipv4) });
+        assert_eq!(gone(&mut bench), Some(true), "not told again");
+    }
+}
+
 #[test]
 fn a_plan_says_what_will_be_done_and_does_nothing() {
     let (mut bench, _) = Bench::established(&["10.1.0.0/24"]);
@@ -154,7 +197,8 @@ fn a_plan_says_what_will_be_done_and_does_nothing() {
     assert_eq!(bench.state(PEER), State::Established);
     bench.desired("file", hard);
     assert_ne!(bench.state(PEER), State::Established);
-    assert!(bench.said().contains(&"notification 6/4".to_owned()));
+    // RFC 4486 §4: a change, also where only TCP is another one.
+    assert!(bench.said().contains(&"notification 6/6".to_owned()));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use inet::Timestamp;
 
 use crate::message::{Ignored, Message, advertisement, decode, solicitation};
 
-/// The time between two advertisements.
+/// The longest time between two advertisements; the shortest is three quarters of it
+/// (RFC 4861 §6.2.1). It is short enough for the first ones too (§6.2.4).
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
 /// After a neighbor has been silent for so long, another one may take its place.
@@ -19,6 +20,14 @@ const SOLICITATIONS: u8 = 3;
 /// The least time between two advertisements, asked for or not (RFC 4861 §10).
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// What was asked for comes after up to so long (RFC 4861 §6.2.6, MAX_RA_DELAY_TIME), and the first
+/// question too (§6.3.7, MAX_RTR_SOLICITATION_DELAY): many may have heard the same.
+const ANSWER_DELAY: Duration = Duration::from_millis(500);
+const SOLICIT_DELAY: Duration = Duration::from_secs(1);
+
+/// What could not be sent is said again after so long.
+const UNSENT: Duration = Duration::from_secs(1);
+
 /// A neighbor that gives no lifetime is forgotten after the longest that routers give
 /// (RFC 4861 §6.2.1).
 const LONGEST: Duration = Duration::from_secs(9000);
@@ -26,10 +35,12 @@ const LONGEST: Duration = Duration::from_secs(9000);
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// The link is up and has a link-local address; also told again after it was renewed.
+    /// The link is up. Its link-local address may still be looked for on the link by others.
     LinkUp,
-    /// The link is down, or has no link-local address.
+    /// The link is down.
     LinkDown,
+    /// What was said last could not be sent: the link has no address to send from yet.
+    Unsent,
     /// A message came.
     Packet {
         /// ICMPv6, from its type on.
@@ -64,6 +75,7 @@ pub struct Discovery {
     /// At most one of each kind waits, and two words about the neighbor.
     outputs: VecDeque<Output>,
     ignored: u64,
+    random: u64,
 }
 
 #[derive(Debug)]
@@ -73,15 +85,10 @@ struct Neighbor {
     until: Timestamp,
 }
 
-impl Default for Discovery {
-    fn default() -> Discovery {
-        Discovery::new()
-    }
-}
-
 impl Discovery {
-    /// The link is down, and nobody is known.
-    pub fn new() -> Discovery {
+    /// The link is down, and nobody is known. `seed` is for delays by chance: another one on each
+    /// link, or those that came up together speak together for ever.
+    pub fn new(seed: u64) -> Discovery {
         Discovery {
             up: false,
             neighbor: None,
@@ -91,6 +98,7 @@ impl Discovery {
             solicitations: 0,
             outputs: VecDeque::new(),
             ignored: 0,
+            random: seed,
         }
     }
 
@@ -103,9 +111,10 @@ impl Discovery {
             (false, Input::LinkUp) => {
                 self.up = true;
                 self.advertise_at = Some(now);
-                self.solicit_at = Some(now);
+                self.solicit_at = Some(now + self.chance(Duration::ZERO, SOLICIT_DELAY));
                 self.solicitations = SOLICITATIONS;
             }
+            (true, Input::Unsent) => self.unsent(now + UNSENT),
             (_, Input::LinkDown) => {
                 self.up = false;
                 self.advertise_at = None;
@@ -115,11 +124,14 @@ impl Discovery {
             (true, Input::Packet { bytes, source, hop_limit }) => {
                 let message = decode(bytes, source, hop_limit);
                 match message.inspect_err(|_| self.ignored = self.ignored.saturating_add(1))? {
-                    Message::Solicitation => self.asked(now),
+                    Message::Solicitation => {
+                        let delay = self.chance(Duration::ZERO, ANSWER_DELAY);
+                        self.asked(now, delay);
+                    }
                     Message::Advertisement { lifetime } => self.heard(now, source, lifetime),
                 }
             }
-            (true, Input::LinkUp) | (false, Input::Packet { .. }) => {}
+            (true, Input::LinkUp) | (false, Input::Packet { .. } | Input::Unsent) => {}
         }
         Ok(())
     }
@@ -131,7 +143,7 @@ impl Discovery {
         }
         if self.advertise_at.is_some_and(|at| at <= now) {
             self.advertised_at = Some(now);
-            self.advertise_at = Some(now + INTERVAL);
+            self.advertise_at = Some(now + self.chance(INTERVAL * 3 / 4, INTERVAL));
             self.say(Output::Advertise(advertisement()));
         }
         if self.solicit_at.is_some_and(|at| at <= now) {
@@ -163,8 +175,8 @@ impl Discovery {
     }
 
     /// Answers a solicitation, but not each one.
-    fn asked(&mut self, now: Timestamp) {
-        let earliest = self.advertised_at.map_or(now, |at| (at + PAUSE).max(now));
+    fn asked(&mut self, now: Timestamp, delay: Duration) {
+        let earliest = self.advertised_at.map_or(now, |at| (at + PAUSE).max(now)) + delay;
         self.advertise_at = Some(self.advertise_at.map_or(earliest, |at| at.min(earliest)));
     }
 
@@ -179,11 +191,33 @@ impl Discovery {
             Some(_) | None => {
                 self.say(Output::Neighbor(Some(address)));
                 // A newcomer need not wait for our next word.
-                self.asked(now);
+                self.asked(now, Duration::ZERO);
             }
         }
         self.solicit_at = None;
         self.neighbor = Some(Neighbor { address, heard_at: now, until });
+    }
+
+    /// Nobody has heard what was said last: it counts as not said.
+    fn unsent(&mut self, soon: Timestamp) {
+        let sooner = |at: Option<Timestamp>| Some(at.map_or(soon, |at| at.min(soon)));
+        self.advertised_at = None;
+        self.advertise_at = sooner(self.advertise_at);
+        if self.neighbor.is_none() {
+            self.solicit_at = sooner(self.solicit_at);
+            self.solicitations = SOLICITATIONS;
+        }
+    }
+
+    /// A time between two others, in whole milliseconds (SplitMix64).
+    fn chance(&mut self, least: Duration, most: Duration) -> Duration {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        let steps = u64::try_from(most.saturating_sub(least).as_millis()).unwrap_or(u64::MAX);
+        least + Duration::from_millis(z % steps.saturating_add(1).max(1))
     }
 
     fn lose(&mut self) {

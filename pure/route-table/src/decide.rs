@@ -8,6 +8,7 @@ use inet::Prefix;
 use crate::entry::{Actual, Entry, Failure, Flight, Held, Place, moment};
 use crate::intern::Id;
 use crate::objects::Landed;
+use crate::offers::Set;
 use crate::resolve;
 use crate::table::Retry;
 use crate::{Action, Change, Errno, KernelTarget, Leg, ObjectId, Output, RouteTable, Target};
@@ -31,6 +32,13 @@ pub(crate) struct Choice {
     pub(crate) offer: usize,
     target: Id,
     special: Option<Vec<Leg>>,
+}
+
+impl Choice {
+    /// Whether it is this target, with the target's own legs.
+    pub(crate) fn is_plain(&self, target: Id) -> bool {
+        self.target == target && self.special.is_none()
+    }
 }
 
 impl RouteTable {
@@ -84,7 +92,11 @@ impl RouteTable {
         };
         let by_object =
             self.objects.active && choice.special.is_none() && matches!(target, Target::Via(_));
-        let (id, group, direct) = (choice.target, set.group, set.direct);
+        let (id, direct) = (choice.target, set.direct);
+        // A route that names another group of the set is right as it is.
+        let actual = entry.actual.held();
+        let named = set.more.iter().find(|(_, held)| actual == Some(*held)).copied();
+        let group = named.or(set.group);
         if by_object && let Some((group, held)) = group.or_else(|| self.new_group(place, id)) {
             self.poll_objects();
             if !self.objects.is_ready(group) {
@@ -318,7 +330,7 @@ impl RouteTable {
             let of: Vec<Id> = self
                 .targets
                 .iter()
-                .filter(|(_, _, set)| set.group.is_some_and(|(group, _)| group == id))
+                .filter(|(_, _, set)| set.groups().any(|(group, _)| group == id))
                 .map(|(target, ..)| target)
                 .collect();
             for target in of {
@@ -362,10 +374,10 @@ impl RouteTable {
 
     /// Legs that the kernel refuses are left out of groups, and taken in again when it takes them.
     pub(crate) fn regroup(&mut self) {
-        let with_groups: Vec<(Id, ObjectId, Vec<Leg>)> = self
-            .targets
-            .iter()
-            .filter_map(|(id, _, set)| Some((id, set.group?.0, set.legs.clone()?)))
+        let with_legs =
+            self.targets.iter().filter_map(|(id, _, set)| Some((id, set, set.legs.as_ref()?)));
+        let with_groups: Vec<(Id, ObjectId, Vec<Leg>)> = with_legs
+            .flat_map(|(id, set, legs)| set.groups().map(move |(g, _)| (id, g, legs.clone())))
             .collect();
         for (id, group, legs) in with_groups {
             self.objects.group(id, &legs, Some(group), None);
@@ -404,17 +416,25 @@ impl RouteTable {
             return;
         }
         // A set that is offered but not chosen needs no group.
-        let unused = self
+        let groups = |(id, _, set): (Id, &Target, &Set)| -> Vec<(Id, ObjectId, Id)> {
+            set.groups().map(|(group, held)| (id, group, held)).collect()
+        };
+        let unused: Vec<(Id, ObjectId, Id)> = self
             .targets
             .iter()
-            .filter(|(_, _, set)| set.group.is_some_and(|(_, held)| self.held.holders(held) <= 1));
-        let unused: Vec<Id> = unused.map(|(id, ..)| id).collect();
-        for id in unused {
-            self.leave_group(id);
+            .flat_map(groups)
+            .filter(|(_, _, held)| self.held.holders(*held) <= 1)
+            .collect();
+        for (id, group, held) in unused {
+            if let Some(set) = self.targets.beside_mut(id) {
+                set.take_group(group);
+            }
+            self.objects.leave(group);
+            self.release_held(held);
             // Some may have waited for it.
             self.queue_users(id);
         }
-        let with_groups = self.targets.iter().filter(|(_, _, set)| set.group.is_some());
+        let with_groups = self.targets.iter().filter(|(_, _, set)| set.groups().next().is_some());
         let needed: Vec<Leg> =
             with_groups.flat_map(|(_, _, set)| set.legs.iter().flatten().copied()).collect();
         let held = &self.held;
@@ -443,7 +463,7 @@ impl RouteTable {
             let entry = self.entry(place)?;
             let offer = self.choose(entry)?.offer;
             let (_, set) = self.targets.get(entry.offers.as_slice().get(offer)?.target)?;
-            self.objects.refused(set.group?.0)
+            set.groups().find_map(|(group, _)| self.objects.refused(group))
         };
         // A route fails with its group, which knows better why.
         of_group().or_else(|| self.failures.get(&place).map(|(failure, _)| failure.errno))

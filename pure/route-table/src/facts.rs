@@ -15,6 +15,7 @@ impl RouteTable {
     pub(crate) fn kernel(&mut self, event: KernelEvent) {
         match event {
             KernelEvent::Snapshot(snapshot) => self.snapshot(snapshot),
+            KernelEvent::Route(_, route) if self.is_former(&route) => {}
             KernelEvent::Route(news, route) if self.is_ours(&route) => self.our_route(news, route),
             KernelEvent::Route(news, route) => self.foreign_route(news, route),
             KernelEvent::Link(link) => self.link(link),
@@ -71,7 +72,7 @@ impl RouteTable {
                 let prefix = route.prefix;
                 let held = held_of(route);
                 ours.entry(prefix).and_modify(|(_, known)| *known = false).or_insert((held, true));
-            } else {
+            } else if !self.is_former(&route) {
                 self.add_foreign(route);
             }
         }

@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod configure;
 mod counters;
 mod decide;
 mod entry;
@@ -41,6 +42,7 @@ mod facts;
 mod intern;
 mod kernel;
 mod lengths;
+mod moves;
 mod object;
 mod objects;
 mod offers;

@@ -59,6 +59,21 @@ impl Object {
         }
     }
 
+    /// Whether it is in the kernel, stands for nothing, and nothing is being done with it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_there() && self.target.is_none() && !self.doomed
+    }
+
+    /// Whether it is in the kernel as wanted.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_there()
+            && matches!((&self.actual, &self.wanted), (Present::This(is), Some(it)) if is == it)
+    }
+
+    fn is_there(&self) -> bool {
+        matches!(self.actual, Present::This(_)) && self.flight.is_none() && self.failure.is_none()
+    }
+
     pub(crate) fn observe(&mut self, present: Present) {
         match &mut self.flight {
             Some(flight) => flight.disturbed = true,

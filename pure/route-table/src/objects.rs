@@ -80,6 +80,10 @@ impl Objects {
         self.all.get(&id).is_none_or(|object| object.wanted.is_none())
     }
 
+    pub(crate) fn get(&self, id: ObjectId) -> Option<&Object> {
+        self.all.get(&id)
+    }
+
     /// How many objects of ours the kernel holds, as far as known.
     pub(crate) fn count(&self) -> usize {
         self.all.values().filter(|object| matches!(object.actual, Present::This(_))).count()

@@ -9,9 +9,6 @@ use crate::intern::Id;
 use crate::resolve;
 use crate::{Leg, ObjectId, Output, RouteTable, SourceId, Target};
 
-/// From how many routes on a group is changed in place.
-const MANY_USERS: usize = 256;
-
 /// What is known of a target that someone offers.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
@@ -25,7 +22,25 @@ pub(crate) struct Set {
     pub(crate) direct: Option<Id>,
     /// The group of next hops that routes to it name, and what such a route says.
     pub(crate) group: Option<(ObjectId, Id)>,
+    /// Groups of other sets whose routes have all followed to this one.
+    pub(crate) more: Vec<(ObjectId, Id)>,
     known: bool,
+}
+
+impl Set {
+    /// All its groups.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (ObjectId, Id)> {
+        self.group.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// Takes a group out; what holds it is then the caller's.
+    pub(crate) fn take_group(&mut self, id: ObjectId) -> Option<(ObjectId, Id)> {
+        if let Some(group) = self.group.take_if(|(group, _)| *group == id) {
+            return Some(group);
+        }
+        let at = self.more.iter().position(|(group, _)| *group == id)?;
+        Some(self.more.swap_remove(at))
+    }
 }
 
 impl RouteTable {
@@ -95,6 +110,9 @@ impl RouteTable {
             set.users.remove(&place);
         }
         if let Some(old) = old {
+            if let Some(new) = new {
+                self.follow(old.target, new.target);
+            }
             self.release_target(old.target);
         }
         // Nothing is written, and nothing is to be taken back: no need to decide that.
@@ -132,7 +150,7 @@ impl RouteTable {
         self.dirty_sets.insert(id);
     }
 
-    fn release_target(&mut self, id: Id) {
+    pub(crate) fn release_target(&mut self, id: Id) {
         let Some((target, set)) = self.targets.release(id) else {
             return;
         };
@@ -147,7 +165,7 @@ impl RouteTable {
         if let Some(direct) = set.direct {
             self.release_held(direct);
         }
-        if let Some((group, held)) = set.group {
+        for (group, held) in set.groups() {
             self.objects.leave(group);
             self.release_held(held);
             self.collect_later();
@@ -163,6 +181,7 @@ impl RouteTable {
             self.touch_dependents(id, &BTreeSet::new());
         }
         self.objects.retry_legs();
+        self.redistribute_all();
     }
 
     /// The routes of a prefix changed: next hops in it may lead elsewhere.
@@ -274,11 +293,12 @@ impl RouteTable {
         if same && !recursive {
             return false;
         }
-        let (was, group, direct) = (set.legs.is_some(), set.group, set.direct);
+        let (was, direct) = (set.legs.is_some(), set.direct);
+        let groups: Vec<ObjectId> = set.groups().map(|(group, _)| group).collect();
         // Routes that name a group follow it; few are moved to another one, which is faster than
         // the kernel's waiting for its readers; all others are written anew.
-        let many = set.users.len() >= MANY_USERS;
-        let in_place = group.is_some() && was && legs.is_some() && !recursive && many;
+        let many = set.users.len() >= self.many;
+        let in_place = !groups.is_empty() && was && legs.is_some() && !recursive && many;
         if let Some(set) = self.targets.beside_mut(id) {
             (set.legs, set.through, set.known) = (legs.clone(), through, true);
             if !same {
@@ -288,14 +308,16 @@ impl RouteTable {
         if let (Some(direct), false) = (direct, same) {
             self.release_held(direct);
         }
-        match (group, &legs) {
-            (Some(_), Some(_)) if !many && !same => self.leave_group(id),
-            (Some((group, _)), Some(legs)) => {
-                self.objects.group(id, legs, Some(group), None);
+        match &legs {
+            _ if groups.is_empty() => {}
+            Some(_) if !many && !same => self.leave_group(id),
+            Some(legs) => {
+                for group in groups {
+                    self.objects.group(id, legs, Some(group), None);
+                }
                 self.collect_later();
             }
-            (Some(_), None) => self.leave_group(id),
-            (None, Some(_) | None) => {}
+            None => self.leave_group(id),
         }
         if !in_place {
             self.queue_users(id);
@@ -304,8 +326,12 @@ impl RouteTable {
     }
 
     pub(crate) fn leave_group(&mut self, id: Id) {
-        let set = self.targets.beside_mut(id);
-        if let Some((group, held)) = set.and_then(|set| set.group.take()) {
+        let Some(set) = self.targets.beside_mut(id) else {
+            return;
+        };
+        let groups: Vec<(ObjectId, Id)> = set.groups().collect();
+        (set.group, set.more) = (None, Vec::new());
+        for (group, held) in groups {
             self.objects.leave(group);
             self.release_held(held);
             self.collect_later();

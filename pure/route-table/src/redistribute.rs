@@ -69,7 +69,13 @@ impl RouteTable {
         if stays_on_its_link(prefix) {
             return None;
         }
-        let selected = |route: &&KernelRoute| self.selectors.iter().any(|s| s.selects(route));
+        // Without a carrier the kernel keeps IPv4 routes, but nobody is reached by them.
+        let leads = |route: &KernelRoute| match &route.target {
+            KernelTarget::Legs(legs) => legs.iter().any(|leg| self.link_is_up(leg.link)),
+            KernelTarget::Blackhole | KernelTarget::Unreachable | KernelTarget::Prohibit => true,
+        };
+        let selected =
+            |route: &&KernelRoute| self.selectors.iter().any(|s| s.selects(route)) && leads(route);
         let best = self.foreign.get(prefix)?.iter().filter(selected).min_by_key(|r| r.metric)?;
         let gateway = match &best.target {
             KernelTarget::Legs(legs) => match legs.as_slice() {

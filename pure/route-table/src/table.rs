@@ -9,6 +9,7 @@ use crate::counters::Counters;
 use crate::entry::{Entry, Failure, Held, Place};
 use crate::intern::{Id, Interner};
 use crate::lengths::Lengths;
+use crate::moves::Leaving;
 use crate::objects::Objects;
 use crate::offers::Set;
 use crate::places::Places;
@@ -17,6 +18,9 @@ use crate::{
     Config, Input, KernelRoute, Link, LinkIndex, ObjectId, Output, Redistributed, Resolution,
     Selector, SourceId, Target,
 };
+
+/// From how many routes on a group is changed in place.
+const MANY_USERS: usize = 256;
 
 /// A next hop that a route uses or that someone tracks.
 #[derive(Debug, Default)]
@@ -70,9 +74,15 @@ pub struct RouteTable {
     pub(crate) failures: BTreeMap<Place, (Failure, Option<Id>)>,
     pub(crate) retries: BTreeSet<(Timestamp, Retry)>,
     pub(crate) collect_at: Option<Timestamp>,
+    /// Places with routes that we have left, by table and metric.
+    pub(crate) former: Vec<(u32, u32)>,
     pub(crate) selectors: Vec<Selector>,
     pub(crate) redistributed: BTreeMap<Prefix, Redistributed>,
     pub(crate) counters: Counters,
+    /// Groups that their sets have left, while routes name them.
+    pub(crate) leaving: Vec<Leaving>,
+    /// From how many routes on a group is changed in place.
+    pub(crate) many: usize,
     pub(crate) out: VecDeque<Output>,
 }
 
@@ -104,9 +114,12 @@ impl RouteTable {
             failures: BTreeMap::new(),
             retries: BTreeSet::new(),
             collect_at: None,
+            former: Vec::new(),
             selectors: Vec::new(),
             redistributed: BTreeMap::new(),
             counters: Counters::default(),
+            leaving: Vec::new(),
+            many: MANY_USERS,
             out: VecDeque::new(),
         }
     }
@@ -148,6 +161,8 @@ impl RouteTable {
                     self.everything_is_dirty();
                 }
             }
+            Input::Configure(config) => self.configure(config),
+            Input::Former(former) => self.former = former,
             Input::Redistribute(selectors) => self.select(selectors),
         }
     }
@@ -176,25 +191,32 @@ impl RouteTable {
 
     /// The next thing to do, until there is none.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.synced {
-            self.settle_hops();
-        }
         loop {
-            if let Some(output) = self.out.pop_front() {
+            if let Some(output) = self.poll_news() {
                 return Some(output);
             }
             if !self.synced {
                 return None;
             }
-            self.poll_objects();
-            if self.out.is_empty() {
-                let place = self.dirty.pop_front()?;
-                // What it needs of objects is put out before it.
-                if let Some(change) = self.decide(place) {
-                    self.out.push_back(Output::Change(change));
-                }
+            let place = self.dirty.pop_front()?;
+            // What it needs of objects is put out before it.
+            if let Some(change) = self.decide(place) {
+                self.out.push_back(Output::Change(change));
             }
         }
+    }
+
+    /// The same without new writes of routes: for as long as enough of those wait to be done. What is
+    /// left undecided is decided later, by what is wanted then.
+    pub fn poll_news(&mut self) -> Option<Output> {
+        if self.synced {
+            self.settle_hops();
+            self.settle_leaving();
+        }
+        if self.out.is_empty() && self.synced {
+            self.poll_objects();
+        }
+        self.out.pop_front()
     }
 
     /// Whether nothing is left to do or in flight: the kernel is as wanted, but for refused writes,

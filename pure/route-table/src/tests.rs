@@ -1,3 +1,4 @@
+mod configure;
 mod driver;
 mod model;
 mod objects;

@@ -118,6 +118,14 @@ pub enum Input {
     /// Write routes, or from now on none: ours are then removed, adopted ones at [`Input::Sweep`].
     /// `Install(false)` and `Sweep` are the goodbye that leaves nothing behind.
     Install(bool),
+    /// Our routes belong into another place from now on, or are written in another way. What is
+    /// written under way may end up in either place. The kernel is to be read anew: nothing is
+    /// written before the next snapshot. [`Input::Sweep`] is due again afterwards. `install` is not
+    /// looked at.
+    Configure(Config),
+    /// The places, by table and metric, where routes of our protocol are no more than what we have
+    /// left there: they are not looked at.
+    Former(Vec<(u32, u32)>),
     /// Which routes of others are told of as [`Output::Redistributed`]: what is not selected any
     /// more is taken back, what is newly selected is told of.
     Redistribute(Vec<Selector>),

@@ -13,7 +13,7 @@ use bgp_speaker::{
 use inet::Family;
 
 use crate::document::{DEFAULT_FIB_TABLE, Document, PathGroup};
-use crate::parts::{Distances, MultiPath};
+use crate::parts::MultiPath;
 use crate::peer::{
     AddPath, AddPathSend, AsnMatch, Bfd, GracefulRestart, MaxPrefixes, MaxPrefixesAction, Neighbor,
     NextHopMode,
@@ -124,7 +124,8 @@ impl Document {
         let keys = [
             ("fib.metric", self.fib_options.metric.is_some()),
             ("fib.next_hop_objects", self.fib_options.next_hop_objects.is_some()),
-            ("fib.distance", self.fib_options.distance != Distances::default()),
+            ("fib.distance", self.fib_options.distance.of_learned()),
+            ("fib.distance.local", self.fib_options.distance.local.is_some()),
             ("endpoint", self.endpoint.is_some()),
             ("channels", !self.channels.is_empty()),
             ("bmp", !self.bmp.is_empty()),
@@ -188,6 +189,7 @@ impl Neighbor {
                     Some(NextHopMode::Unchanged) => bgp_speaker::NextHopMode::Unchanged,
                 },
                 allow_own_as: self.allow_own_as.unwrap_or(0),
+                accept_as_sets: self.accept_as_sets.unwrap_or(false),
                 as_override: self.as_override.unwrap_or(false),
                 remove_private_as: self.remove_private_as.unwrap_or(false),
                 add_path_send: self

@@ -195,6 +195,8 @@ fn peer_keys(old: &Neighbor, new: &Neighbor) -> (Vec<&'static str>, Vec<&'static
     differing(l, "password_file", &old.password_file, &new.password_file);
     let on = |value: Option<bool>, default: bool| value.unwrap_or(default);
     differing(l, "allow_own_as", &old.allow_own_as.unwrap_or(0), &new.allow_own_as.unwrap_or(0));
+    let sets = |n: &Neighbor| on(n.accept_as_sets, false);
+    differing(l, "accept_as_sets", &sets(old), &sets(new));
     differing(l, "as_override", &on(old.as_override, false), &on(new.as_override, false));
     let private = |n: &Neighbor| on(n.remove_private_as, false);
     differing(l, "remove_private_as", &private(old), &private(new));

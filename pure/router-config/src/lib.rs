@@ -27,7 +27,7 @@ pub use diff::{Diff, key_of};
 pub use document::{AttributeSet, DEFAULT_FIB_TABLE, Document, Fib, PathGroup, SCHEMA_VERSION};
 pub use parts::{
     Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Distances, FibOptions, Mrt, MultiPath,
-    Redistribute,
+    Redistribute, RouterEnd,
 };
 pub use peer::{
     AddPath, AddPathSend, AsnMatch, Bfd, DynamicNeighbors, GracefulRestart, LocalAs, LongLived,

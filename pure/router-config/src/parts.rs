@@ -1,6 +1,7 @@
 //! Parts of the document beside peers and paths.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bgp_policy::KernelSource;
@@ -32,7 +33,7 @@ pub struct FibOptions {
     /// The kernel's metric, 1 to 2^32 - 1; 4271 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
-    /// Use the kernel's next-hop objects; when left out, where it has them.
+    /// Use the kernel's next-hop objects; when left out (`auto`), where it has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop_objects: Option<bool>,
     /// Which source wins: the smaller distance.
@@ -94,6 +95,9 @@ pub struct Bmp {
     /// Seconds between attempts to connect, 1 to 65535; 30 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_retry_time: Option<u16>,
+    /// MiB that may wait for it, 1 to 1024; 16 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<u16>,
 }
 
 /// What a station is told of.
@@ -111,7 +115,7 @@ pub enum BmpTable {
 /// Files of routes and messages (RFC 6396).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mrt {
-    /// Where they are written.
+    /// Where they are written: an absolute path.
     pub directory: String,
     /// Seconds between two dumps of the table, 60 to 604800; none when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,11 +150,40 @@ pub enum ChannelEnd {
         /// At least one.
         tables: Vec<u32>,
     },
-    /// A program that speaks to the FIB controller's API.
+    /// A router, by its API.
     Bgp {
-        /// Its address.
-        endpoint: SocketAddr,
+        /// Where that is.
+        endpoint: RouterEnd,
     },
+}
+
+/// Where a router's API is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouterEnd {
+    /// A unix socket, by its path.
+    Socket(String),
+    /// An address and a TCP port.
+    Tcp(SocketAddr),
+}
+
+impl RouterEnd {
+    /// The socket of the router of this machine: what is meant when nothing is said.
+    pub const DEFAULT_SOCKET: &'static str = "/run/sart/router.sock";
+}
+
+impl fmt::Display for RouterEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouterEnd::Socket(path) => f.write_str(path),
+            RouterEnd::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl Serialize for RouterEnd {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
 }
 
 impl FibOptions {
@@ -161,6 +194,11 @@ impl FibOptions {
 }
 
 impl Distances {
+    /// Whether something is said of learned routes.
+    pub(crate) fn of_learned(&self) -> bool {
+        self.ebgp.is_some() || self.ibgp.is_some()
+    }
+
     fn is_empty(&self) -> bool {
         *self == Distances::default()
     }

@@ -63,6 +63,8 @@ pub struct Neighbor {
     pub local_as: Option<LocalAs>,
     /// How often our AS number may stand in a path that the peer sends, 0 to 10.
     pub allow_own_as: Option<u8>,
+    /// Take paths with an AS_SET, which else count as withdrawn (RFC 9774).
+    pub accept_as_sets: Option<bool>,
     /// Replace the peer's AS number by ours in what it is sent.
     pub as_override: Option<bool>,
     /// Take private AS numbers out of what it is sent.
@@ -276,6 +278,7 @@ impl Neighbor {
             add_path: None,
             local_as: None,
             allow_own_as: None,
+            accept_as_sets: None,
             as_override: None,
             remove_private_as: None,
             next_hop: None,

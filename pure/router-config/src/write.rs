@@ -163,6 +163,7 @@ impl Neighbor {
         to.some("add_path", &self.add_path)?;
         to.some("local_as", &self.local_as)?;
         to.some("allow_own_as", &self.allow_own_as)?;
+        to.some("accept_as_sets", &self.accept_as_sets)?;
         to.some("as_override", &self.as_override)?;
         to.some("remove_private_as", &self.remove_private_as)?;
         to.some("next_hop", &self.next_hop)?;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use router_config::{
-    AddPathSend, AsnMatch, BmpTable, Document, Host, MaxPrefixesAction, NextHopMode, Reason,
+    AddPathSend, AsnMatch, BmpTable, ChannelEnd, Document, Host, MaxPrefixesAction, NextHopMode,
+    Reason, RouterEnd,
 };
 
 #[track_caller]
@@ -65,6 +66,7 @@ neighbors:
     add_path: {send: 4, receive: true}
     local_as: {asn: 65009, prepend: false, replace: true}
     allow_own_as: 2
+    accept_as_sets: true
     as_override: true
     remove_private_as: true
     next_hop: self
@@ -215,7 +217,7 @@ fn peers_that_cannot_be_are_refused_with_their_place() {
         "templates:\n  t: {asn: 0, limit: 3}\nneighbors:\n- {interface: a, template: t}\n- {address: fe80::1, asn: 1}\n- {asn: 1}\n- {interface: b, asn: 9..3}\n",
         &[
             "r:2:12: asn: AS number 0 is reserved (bad-value)",
-            "r:2:15: unknown key `limit`; there are: asn, router_id, port, passive, local_address, ebgp_multihop, ttl_security, password, password_file, hold_time, keepalive_time, connect_retry_time, send_hold_time, families, extended_next_hop, extended_messages, graceful_restart, long_lived_graceful_restart, add_path, local_as, role, role_strict, max_prefixes, bfd, shutdown, allow_own_as, as_override, remove_private_as, next_hop, next_hop_self, route_reflector_client, import, export, groups (unknown-key)",
+            "r:2:15: unknown key `limit`; there are: asn, router_id, port, passive, local_address, ebgp_multihop, ttl_security, password, password_file, hold_time, keepalive_time, connect_retry_time, send_hold_time, families, extended_next_hop, extended_messages, graceful_restart, long_lived_graceful_restart, add_path, local_as, role, role_strict, max_prefixes, bfd, shutdown, allow_own_as, accept_as_sets, as_override, remove_private_as, next_hop, next_hop_self, route_reflector_client, import, export, groups (unknown-key)",
             "r:5:13: address: fe80::1: a link-local address needs an `interface` (bad-value)",
             "r:6:3: `address` or `interface` is missing (missing)",
             "r:7:23: asn: the range 9..3 ends before it begins (bad-value)",
@@ -239,19 +241,23 @@ channels:
   - name: main
     ip_version: ipv4
     subscribers: [{protocol: kernel, tables: [254, 8]}, {protocol: bgp, endpoint: "127.0.0.1:5000"}]
-    publishers: [{protocol: kernel, tables: 100}]
+    publishers: [{protocol: kernel, tables: 100}, {protocol: bgp}, {protocol: bgp, endpoint: /run/x}]
 policies: {static-only: [{action: accept}]}
 redistribute:
   - {source: connected}
   - {source: static, table: 100, policy: static-only}
 aggregates: [{prefix: 10.0.0.0/8, summary_only: true}]
 bmp:
-  - {address: 10.0.0.9, port: 11019, tables: [pre_policy, loc_rib], statistics_interval: 60}
+  - {address: 10.0.0.9, port: 11019, tables: [pre_policy, loc_rib], statistics_interval: 60, connect_retry_time: 5, buffer: 64}
 mrt: {directory: /var/lib/sart, table_interval: 3600, updates_interval: 300}
 "#,
     );
     assert_eq!(document.multi_path, Some(true));
     assert_eq!(document.fib_table(), Some(100));
+    let ends = &document.channels[0].publishers[1..];
+    let sockets = ["/run/sart/router.sock", "/run/x"]
+        .map(|path| ChannelEnd::Bgp { endpoint: RouterEnd::Socket(path.to_owned()) });
+    assert_eq!(ends, sockets);
     assert!(document.bmp[0].tables.contains(&BmpTable::LocRib));
     let mut other = accepted("multi_path: false\naggregates: [{prefix: 10.0.0.0/8}]\nfib: {}");
     other.merge(document.clone());
@@ -268,6 +274,19 @@ mrt: {directory: /var/lib/sart, table_interval: 3600, updates_interval: 300}
             "r:4:63: protocol: \"tcp\" is not a protocol (kernel or bgp) (bad-value)",
         ],
     );
+    refused(
+        "bmp:\n  - {address: fe80::1, port: 0, tables: [adj_rib_out]}\n  - {address: 10.0.0.1, port: 1, rate: 1}\n  - {address: 10.0.0.1, port: 1, statistics_interval: 0}\nmrt: {directory: mrt, table_interval: 59}\n",
+        &[
+            "r:2:15: address: fe80::1 is no address that can be dialled (bad-value)",
+            "r:2:30: port: 0 is not a number from 1 to 65535 (bad-value)",
+            "r:2:42: tables: \"adj_rib_out\" is not a table (pre_policy, post_policy or loc_rib) (bad-value)",
+            "r:3:34: unknown key `rate`; there are: address, port, tables, statistics_interval, connect_retry_time, buffer (unknown-key)",
+            "r:4:5: bmp: 10.0.0.1:1 is there twice (doubled)",
+            "r:4:55: statistics_interval: 0 is not a number from 1 to 86400 (bad-value)",
+            "r:5:18: directory: \"mrt\" does not begin with / (bad-value)",
+            "r:5:39: table_interval: 59 is not a number from 60 to 604800 (bad-value)",
+        ],
+    );
 }
 
 #[test]
@@ -278,10 +297,11 @@ fn what_does_nothing_yet_is_refused_by_its_name() {
         ("fib: {metric: 7}", "fib.metric"),
         ("fib: {next_hop_objects: false}", "fib.next_hop_objects"),
         ("fib: {distance: {ebgp: 9}}", "fib.distance"),
+        ("fib: {distance: {local: 9}}", "fib.distance.local"),
         ("endpoint: 127.0.0.1:1", "endpoint"),
         ("channels: [{name: a, ip_version: ipv4}]", "channels"),
         ("bmp: [{address: 10.0.0.1, port: 1}]", "bmp"),
-        ("mrt: {directory: x, table_interval: 60}", "mrt"),
+        ("mrt: {directory: /x, table_interval: 60}", "mrt"),
     ] {
         waits(text, key);
         let document = accepted(text);
@@ -348,6 +368,7 @@ fn each_key_of_a_peer_reaches_the_speaker() {
         "local_as: 7",
         "local_as: {asn: 7, prepend: false}",
         "allow_own_as: 1",
+        "accept_as_sets: true",
         "as_override: true",
         "remove_private_as: true",
         "next_hop: self",
@@ -439,5 +460,23 @@ fn a_changed_peer_says_what_resets_it() {
     assert_eq!(
         gone.changes,
         ["policy p is removed", "neighbor 10.0.0.1 is removed", "neighbor on e is removed"]
+    );
+}
+
+#[test]
+fn next_hop_objects_are_auto_on_or_off() {
+    for (text, expect) in [
+        ("auto", None),
+        ("on", Some(true)),
+        ("true", Some(true)),
+        ("off", Some(false)),
+        ("false", Some(false)),
+    ] {
+        let document = same_again(&format!("fib: {{next_hop_objects: {text}}}"));
+        assert_eq!(document.fib_options.next_hop_objects, expect, "{text}");
+    }
+    refused(
+        "fib: {next_hop_objects: 7}",
+        &["r:1:25: next_hop_objects: 7 is not auto, on or off (bad-value)"],
     );
 }

@@ -3,7 +3,7 @@
 use node_api::v1::{self, edit_request::Edit};
 use router_config::{AttributeSet, Document, parse_community, parse_large_community, parse_origin};
 
-use crate::cli::{AddNeighbor, Apply, Common, DryRun, Forget, Reset, Soft};
+use crate::cli::{AddNeighbor, Apply, Common, DryRun, Forget, Reload, Reset, Soft};
 use crate::{Failure, connect, output, text};
 
 /// Changes the cli's document, one thing after the other.
@@ -33,22 +33,48 @@ pub(super) async fn apply(common: &Common, apply: Apply) -> Result<(), Failure> 
     let before = owners.iter().find(|known| known.name == owner);
     let generation = before.map_or(0, |known| known.generation).saturating_add(1);
     let place = file.display().to_string();
-    let plan = router.apply(&owner, generation, &document, true).await?;
-    let plan = accepted(plan, &place)?;
+    let plan = accepted(router.apply(&owner, generation, &document, true).await?, &place)?;
+    if !may_go_on(common, &plan, keep_sessions, dry_run)? {
+        return Ok(());
+    }
+    let reply = accepted(router.apply(&owner, generation, &document, false).await?, &place)?;
+    output::answer(common.format(), &reply, |reply| text::applied(reply, false))
+}
+
+/// Has the file read again. What it resets is said before it is done.
+pub(super) async fn reload(common: &Common, reload: Reload) -> Result<(), Failure> {
+    let Reload { keep_sessions, dry_run: DryRun { dry_run } } = reload;
+    const PLACE: &str = "the router's file";
+    let router = connect::router(common)?;
+    let plan = accepted(router.reload(true).await?, PLACE)?;
+    if !may_go_on(common, &plan, keep_sessions, dry_run)? {
+        return Ok(());
+    }
+    let reply = accepted(router.reload(false).await?, PLACE)?;
+    output::answer(common.format(), &reply, |reply| text::applied(reply, false))
+}
+
+/// Shows a plan, or says which sessions the change is about to reset; false when the plan is all
+/// that is wanted.
+fn may_go_on(
+    common: &Common,
+    plan: &v1::ApplyReply,
+    keep_sessions: bool,
+    dry_run: bool,
+) -> Result<bool, Failure> {
     if keep_sessions && !plan.resets.is_empty() {
         let resets = plan.resets.iter().map(|r| format!("{} ({})", r.neighbor, r.reason));
         let resets = resets.collect::<Vec<_>>().join(", ");
         return Err(Failure::Refused(format!("nothing is changed: it resets {resets}")));
     }
     if dry_run {
-        return output::answer(common.format(), &plan, |plan| text::applied(plan, true));
+        output::answer(common.format(), plan, |plan| text::applied(plan, true))?;
+        return Ok(false);
     }
     for reset in &plan.resets {
         eprintln!("sart: the session with {} will be reset: {}", reset.neighbor, reset.reason);
     }
-    let reply = router.apply(&owner, generation, &document, false).await?;
-    let reply = accepted(reply, &place)?;
-    output::answer(common.format(), &reply, |reply| text::applied(reply, false))
+    Ok(true)
 }
 
 /// The reply to a document; refused with all its problems and their places.
@@ -68,11 +94,8 @@ pub(super) async fn forget(common: &Common, forget: Forget) -> Result<(), Failur
     let Forget { owner, dry_run: DryRun { dry_run } } = forget;
     let router = connect::router(common)?;
     let plan = router.plan_forget(&owner).await?;
-    if dry_run {
-        return output::answer(common.format(), &plan, |plan| text::applied(plan, true));
-    }
-    for reset in &plan.resets {
-        eprintln!("sart: the session with {} will be reset: {}", reset.neighbor, reset.reason);
+    if !may_go_on(common, &plan, false, dry_run)? {
+        return Ok(());
     }
     let reply = router.forget(&owner).await?;
     output::answer(common.format(), &reply, |reply| text::applied(reply, false))

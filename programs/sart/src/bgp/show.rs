@@ -1,7 +1,5 @@
 //! Neighbors, their BFD, policies, and why a route goes as it does.
 
-use std::net::IpAddr;
-
 use node_api::v1;
 use serde::Serialize;
 
@@ -78,6 +76,18 @@ pub(super) async fn bfd(common: &Common, who: Option<&str>) -> Result<(), Failur
     }
 }
 
+/// The BMP stations.
+pub(super) async fn stations(common: &Common) -> Result<(), Failure> {
+    let stations = connect::router(common)?.global().await?.stations;
+    output::answer(common.format(), &stations, |all| text::stations(all, common.wide()))
+}
+
+/// The MRT files.
+pub(super) async fn mrt(common: &Common) -> Result<(), Failure> {
+    let files = connect::router(common)?.global().await?.mrt;
+    output::answer(common.format(), &files, |files| text::mrt(files.as_ref()))
+}
+
 pub(super) async fn policy(common: &Common, what: Policy) -> Result<(), Failure> {
     match what {
         Policy::List => policies(common).await,
@@ -145,8 +155,9 @@ pub(super) async fn neighbor_policies(common: &Common) -> Result<(), Failure> {
 }
 
 /// The policies of one neighbor, as they are written.
-pub(super) async fn policies_of(common: &Common, address: IpAddr) -> Result<(), Failure> {
+pub(super) async fn policies_of(common: &Common, who: &str) -> Result<(), Failure> {
     let router = connect::router(common)?;
+    let address = connect::neighbor(&router, who).await?;
     let list = router.neighbors(Some(address)).await?.neighbors;
     let Some(neighbor) = list.first() else {
         return Err(Failure::Refused(format!("there is no neighbor {address}")));

@@ -4,12 +4,15 @@ use inet::Prefix;
 use node_api::{RouterClient, v1};
 
 use super::{family, of_family};
-use crate::cli::{Common, Table, Tables};
+use crate::cli::{Common, First, Net, Table, Tables};
 use crate::text::Whose;
 use crate::{Failure, connect, output, text};
 
 /// Paths asked for at once: what the router looks at in one go.
 const PAGE: u32 = 2000;
+
+/// Paths that are written at once.
+const PART: usize = 2000;
 
 /// Paths that are held, to be sorted: a full table does not fit beside the router in its pod.
 const SORTED: usize = 10_000;
@@ -19,13 +22,28 @@ const START: &str = "start";
 
 /// `sart bgp rib`.
 pub(super) async fn show(common: &Common, wanted: Tables) -> Result<(), Failure> {
-    let Tables { table, prefix, neighbor, longer, longest, community, as_path, accepted, .. } =
-        &wanted;
+    let Tables { neighbor, longer, community, as_path, accepted, .. } = &wanted;
+    let (table, net) = match (wanted.first, wanted.prefix) {
+        (None, net) => (Table::Loc, net),
+        (Some(First::Table(table)), net) => (table, net),
+        (Some(First::Net(net)), None) => (Table::Loc, Some(net)),
+        (Some(First::Net(_)), Some(_)) => {
+            return Err(Failure::refused("say one prefix or address; a table stands before it"));
+        }
+    };
+    if net.is_some() && (longer.is_some() || wanted.longest.is_some()) {
+        return Err(Failure::refused("a prefix cannot be used with --longer or --longest"));
+    }
+    let (prefix, longest) = match net {
+        None => (None, wanted.longest),
+        Some(Net::Prefix(prefix)) => (Some(prefix), None),
+        Some(Net::Address(address)) => (None, Some(address)),
+    };
     let named = family(wanted.family)?;
-    let address = longest.map(Prefix::host);
-    let given: Vec<Prefix> = [prefix, longer, &address].into_iter().copied().flatten().collect();
+    let given: Vec<Prefix> =
+        [prefix, *longer, longest.map(Prefix::host)].into_iter().flatten().collect();
     let family = of_family(wanted.family, &given)?.unwrap_or(named);
-    if *accepted && *table != Table::In {
+    if *accepted && table != Table::In {
         return Err(Failure::refused("--accepted is for the table `in`"));
     }
     let router = connect::router(common)?;
@@ -46,7 +64,7 @@ pub(super) async fn show(common: &Common, wanted: Tables) -> Result<(), Failure>
         table: table.to_owned(),
         neighbor,
         family: family.to_string(),
-        prefix: text(prefix),
+        prefix: text(&prefix),
         within: text(longer),
         address: longest.map(|a| a.to_string()).unwrap_or_default(),
         community: community.clone().unwrap_or_default(),
@@ -88,13 +106,24 @@ pub(super) async fn list(
         return output::answer(common.format(), &held, |all| text::routes(all, whose, wide));
     }
     let mut parts = output::Parts::new(common.format());
-    let as_text = |routes: &[v1::Route], header| text::part_of_routes(routes, whose, wide, header);
-    let mut is_read = parts.write(&held, as_text)?;
-    drop(held);
-    while is_read && let Some(page) = pages.next().await? {
-        is_read = parts.write(&page, as_text)?;
+    let as_table = |routes: &[v1::Route]| text::part_of_routes(routes, whose, wide);
+    // The router's pages may be short: what is written at once is not.
+    let mut is_read = true;
+    let mut part = held;
+    loop {
+        is_read = is_read && parts.write(&part, as_table)?;
+        part.clear();
+        while is_read
+            && part.len() < PART
+            && let Some(page) = pages.next().await?
+        {
+            part.extend(page);
+        }
+        if part.is_empty() {
+            break;
+        }
     }
-    parts.end();
+    parts.end(|| as_table(&[]));
     Ok(())
 }
 

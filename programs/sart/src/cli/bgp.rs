@@ -1,16 +1,21 @@
 //! `sart bgp`.
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use inet::{Asn, Prefix, RouterId};
+use inet::{Asn, Prefix, PrefixError, RouterId};
 
 use super::{DryRun, FamilyArgs, Watch};
 use crate::help;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Bgp {
+    /// What a person should know first: settings, conditions, owners. The same as `global get`.
+    Status,
     /// What holds for the whole speaker.
     Global {
         #[command(subcommand)]
@@ -46,6 +51,9 @@ pub(crate) enum Bgp {
     /// Hands over a document, in place of the one before of the same owner.
     #[command(after_help = help::APPLY)]
     Apply(Apply),
+    /// Has the router read its configuration file again, as SIGHUP does.
+    #[command(after_help = help::RELOAD)]
+    Reload(Reload),
     /// Forgets an owner, and all that it wanted.
     #[command(after_help = help::FORGET)]
     Forget(Forget),
@@ -58,25 +66,44 @@ pub(crate) enum Bgp {
         /// Address or name of the neighbor.
         neighbor: Option<String>,
     },
+    /// The stations that are told all by BMP: whether they are connected, and since when.
+    #[command(subcommand, after_help = help::BMP)]
+    Bmp(Bmp),
+    /// The MRT files of routes and messages.
+    #[command(subcommand, after_help = help::MRT)]
+    Mrt(Mrt),
     /// The same as `sart watch`.
     #[command(after_help = help::WATCH)]
     Watch(Watch),
 }
 
+#[derive(Subcommand, Debug)]
+pub(crate) enum Bmp {
+    /// Shows the stations.
+    List,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Mrt {
+    /// Shows what was written, and when the next files begin.
+    Show,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Tables {
-    /// Which table.
-    #[arg(value_enum, default_value_t = Table::Loc)]
-    pub(crate) table: Table,
-    /// Only this prefix.
-    pub(crate) prefix: Option<Prefix>,
+    /// Which table, loc when left out; or at once the prefix or address.
+    #[arg(value_name = "TABLE", value_parser = FirstParser)]
+    pub(crate) first: Option<First>,
+    /// Only this prefix; of an address, the longest prefix that it is in.
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefix: Option<Net>,
     /// The table's neighbor; of `loc`, only paths that came from it: its address or name.
     #[arg(long)]
     pub(crate) neighbor: Option<String>,
     /// Only this prefix and longer ones in it.
     #[arg(long, value_name = "PREFIX", conflicts_with = "prefix")]
     pub(crate) longer: Option<Prefix>,
-    /// Only the longest prefix that this address is in.
+    /// Only the longest prefix that this address is in, as with the address alone.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["prefix", "longer"])]
     pub(crate) longest: Option<IpAddr>,
     /// Only paths with this community: 65000:100, 65000:1:2, or with parts that may be any.
@@ -90,6 +117,61 @@ pub(crate) struct Tables {
     pub(crate) accepted: bool,
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
+}
+
+/// A prefix, or an address in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Net {
+    Prefix(Prefix),
+    Address(IpAddr),
+}
+
+/// What stands first after `rib`: people leave the table out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Table(Table),
+    Net(Net),
+}
+
+impl FromStr for Net {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Net, PrefixError> {
+        match text.parse() {
+            Ok(address) => Ok(Net::Address(address)),
+            Err(_) => text.parse().map(Net::Prefix),
+        }
+    }
+}
+
+/// Reads it, and names the tables to help and completion.
+#[derive(Clone, Copy, Debug)]
+struct FirstParser;
+
+impl TypedValueParser for FirstParser {
+    type Value = First;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<First, clap::Error> {
+        let text = value.to_string_lossy();
+        let table = Table::from_str(&text, false).map(First::Table);
+        table.or_else(|_| text.parse().map(First::Net)).map_err(|error: PrefixError| {
+            let message = format!(
+                "{text:?} is neither a table nor a prefix or address [possible values: loc, in, \
+                 out]; {error}\n"
+            );
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let tables = Table::value_variants().iter();
+        Some(Box::new(tables.filter_map(ValueEnum::to_possible_value)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -143,6 +225,15 @@ pub(crate) struct Apply {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Reload {
+    /// Refuse it when a session would be reset.
+    #[arg(long)]
+    pub(crate) keep_sessions: bool,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Forget {
     /// Which owner.
     pub(crate) owner: String,
@@ -168,7 +259,7 @@ pub(crate) enum Global {
     /// Changes settings.
     #[command(after_help = help::SET)]
     Set(SetGlobal),
-    /// Asks whether the router answers.
+    /// Asks whether the router answers, and which conditions a person should know of.
     Health,
     /// Shows names, owners and users of the policies.
     Policy,
@@ -241,8 +332,8 @@ pub(crate) enum RibAction {
 pub(crate) enum Neighbor {
     /// Shows one neighbor fully.
     Get {
-        /// Its address.
-        address: IpAddr,
+        /// Its address or name.
+        neighbor: String,
     },
     /// Shows all neighbors.
     List,
@@ -257,8 +348,8 @@ pub(crate) enum Neighbor {
     },
     /// Shows what a neighbor sent, or what it is sent.
     Rib {
-        /// Its address.
-        address: IpAddr,
+        /// Its address or name.
+        neighbor: String,
         /// in: received from it; out: sent to it.
         #[arg(short, long, value_enum, default_value_t = Kind::In)]
         kind: Kind,
@@ -267,8 +358,8 @@ pub(crate) enum Neighbor {
     },
     /// Shows the policies of the neighbors, or of one.
     Policy {
-        /// Its address.
-        address: Option<IpAddr>,
+        /// Its address or name.
+        neighbor: Option<String>,
     },
 }
 

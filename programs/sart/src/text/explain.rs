@@ -78,13 +78,20 @@ fn imports(imports: &[v1::ImportVerdict]) -> String {
 
 fn advertisements(told: &[v1::Advertisement]) -> String {
     let rows = told.iter().map(|told| {
-        let policies = told.paths.iter().filter_map(|path| path.policy.as_ref());
+        // Of a path that something else has kept back, what a policy would say is no reason.
+        let asked = |path: &&v1::ExportedPath| path.refused.is_empty() || is_by_policy(path);
+        let policies = told.paths.iter().filter(asked).filter_map(|path| path.policy.as_ref());
         let mut decided: Vec<&str> = policies.map(|policy| policy.decided.as_str()).collect();
         decided.dedup();
         let reason = if told.sent { String::new() } else { told.reason.clone() };
         [told.neighbor.clone(), yes(told.sent).to_owned(), reason, decided.join("; ")]
     });
     table(["NEIGHBOR", "SENT", "REASON", "POLICY"], rows)
+}
+
+/// Whether the policy is what keeps a path back.
+fn is_by_policy(path: &v1::ExportedPath) -> bool {
+    path.refused.contains("policy")
 }
 
 /// Each path towards one neighbor.

@@ -106,6 +106,8 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     } else {
         line("Hold time", format!("{} s configured", n.configured_hold_time));
     }
+    line("Offered", n.capabilities_sent.join("; "));
+    line("It offers", n.capabilities_received.join("; "));
     line("Queued", format!("{} bytes", n.queued_bytes));
     if let Some(status) = &n.bfd {
         line("BFD", bfd_words(status));
@@ -124,7 +126,7 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
             some(f.max_prefixes),
         ]
     });
-    let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE", "MOST"];
+    let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE", "LIMIT"];
     let _ = writeln!(text, "\n{}", table(header, rows));
     text
 }
@@ -178,7 +180,7 @@ fn session(s: &v1::Session) -> Vec<(&'static str, String)> {
         ("Hold time", format!("{} s, keepalive {} s{hold}", s.hold_time, s.keepalive_time)),
         ("Its role", s.remote_role.clone()),
         ("Restart time", s.restart_time.map(|time| format!("{time} s")).unwrap_or_default()),
-        ("Capabilities", s.capabilities.join(", ")),
+        ("In use", s.capabilities.join(", ")),
         ("Messages", format!("{} in, {} out", s.messages_in, s.messages_out)),
         ("Updates", format!("{} in, {} out", s.updates_in, s.updates_out)),
     ]

@@ -1,9 +1,10 @@
 //! Paths of the tables.
 
+use bgp_policy::{CommunityKind, ExtendedPattern, StandardPattern};
 use node_api::v1;
 
 use super::number;
-use crate::output::{Header, table};
+use crate::output::{Table, table};
 
 /// A column: its name, and what stands in it.
 type Column = (&'static str, fn(&v1::Route) -> String);
@@ -25,12 +26,14 @@ const ATTRIBUTES: [Column; 5] = [
     ("PREF", |r| number(r.local_pref)),
     ("MED", |r| number(r.med)),
     ("COMMUNITIES", |r| {
-        let communities = r.communities.iter().chain(&r.large_communities);
-        communities.cloned().collect::<Vec<_>>().join(" ")
+        let named = r.communities.iter().map(|text| well_known(text));
+        named.chain(r.large_communities.iter().cloned()).collect::<Vec<_>>().join(" ")
     }),
 ];
 const WIDE: [Column; 4] = [
-    ("EXTENDED", |r| r.extended_communities.join(" ")),
+    ("EXTENDED", |r| {
+        r.extended_communities.iter().map(|hex| extended(hex)).collect::<Vec<_>>().join(" ")
+    }),
     ("ORIGINATOR", |r| r.originator.clone()),
     ("CLUSTERS", |r| r.cluster_list.join(" ")),
     ("OTC", |r| number(r.only_to_customer)),
@@ -54,19 +57,10 @@ pub(crate) fn routes(routes: &[v1::Route], whose: Whose, wide: bool) -> String {
 }
 
 /// A part of a long table.
-pub(crate) fn part_of_routes(
-    routes: &[v1::Route],
-    whose: Whose,
-    wide: bool,
-    header: Header,
-) -> String {
+pub(crate) fn part_of_routes(routes: &[v1::Route], whose: Whose, wide: bool) -> Table {
     // Always with ids: each part has the same columns.
     let columns = columns(whose, true, wide);
-    let text = table(names(&columns), rows(routes, &columns));
-    match (header, text.split_once('\n')) {
-        (Header::No, Some((_, lines))) => lines.to_owned(),
-        (Header::Yes, _) | (Header::No, None) => text,
-    }
+    Table::new(names(&columns), rows(routes, &columns))
 }
 
 /// The same with numbers before them, which other tables name.
@@ -105,4 +99,38 @@ fn names(columns: &[Column]) -> impl Iterator<Item = &'static str> {
 
 fn rows(routes: &[v1::Route], columns: &[Column]) -> impl Iterator<Item = Vec<String>> {
     routes.iter().map(|route| columns.iter().map(|(_, value)| value(route)).collect())
+}
+
+/// A community by the name that policies know it by, where it has one.
+fn well_known(text: &str) -> String {
+    let halves = text
+        .split_once(':')
+        .and_then(|(high, low)| Some((high.parse::<u16>().ok()?, low.parse::<u16>().ok()?)));
+    match halves {
+        Some((high, low)) => StandardPattern::write(&(u32::from(high) << 16 | u32::from(low))),
+        None => text.to_owned(),
+    }
+}
+
+/// An extended community as policies write it.
+fn extended(hex: &str) -> String {
+    match u64::from_str_radix(hex, 16) {
+        Ok(value) => ExtendedPattern::write(&value.to_be_bytes()),
+        Err(_) => hex.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn communities_have_the_names_that_policies_write() {
+        let check = |text: &str, expect: &str| assert_eq!(super::well_known(text), expect);
+        check("65535:65281", "no-export");
+        check("65535:666", "blackhole");
+        check("65000:100", "65000:100");
+        check("no such", "no such");
+        let check = |hex: &str, expect: &str| assert_eq!(super::extended(hex), expect);
+        check("0002fde800000064", "rt:65000:100");
+        check("x", "x");
+    }
 }

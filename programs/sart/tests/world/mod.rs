@@ -28,10 +28,8 @@ impl Router {
         let runtime = Runtime::new().unwrap();
         let inside = runtime.enter();
         let (calls, mut requests) = mpsc::channel(8);
-        let views = Views {
-            neighbors: watch::channel(Arc::default()).1,
-            advertised: watch::channel(Arc::default()).1,
-        };
+        let views =
+            Views { neighbors: watch::channel(Arc::default()).1, advertised: Default::default() };
         let mut server = Server::new(calls, views);
         server.listen_unix(&directory.join("router.sock")).unwrap();
         runtime.spawn(async move {
@@ -156,6 +154,8 @@ fn refused() -> v1::Neighbor {
             state: v1::SessionState::Established as i32,
         }),
         received: Some(v1::Messages { update: 4711, ..Default::default() }),
+        capabilities_sent: vec!["route-refresh".to_owned(), "four-octet-as 65000".to_owned()],
+        capabilities_received: vec!["ipv4-unicast".to_owned()],
         sent: Some(v1::Messages::default()),
         ..Default::default()
     }
@@ -196,9 +196,34 @@ fn answer(call: Call) {
         Call::Global(reply) => {
             let owner = v1::Owner { name: "apply".to_owned(), generation: 4, ..Default::default() };
             let owners = vec![owner];
-            reply.send(Ok(v1::Global { asn: 65010, owners, ..Default::default() }));
+            let station = v1::Station {
+                address: "10.0.0.9:11019".to_owned(),
+                tables: vec!["pre_policy".to_owned(), "loc_rib".to_owned()],
+                state: "Waiting".to_owned(),
+                messages: 77,
+                losses: 3,
+                last_error: "too-slow: more waits than its buffer holds".to_owned(),
+                ..Default::default()
+            };
+            let mrt = v1::MrtFiles {
+                directory: "/var/lib/sart/mrt".to_owned(),
+                files: 2,
+                last_table: "/var/lib/sart/mrt/rib.20261121.170000.mrt".to_owned(),
+                next_table: 951_782_400,
+                ..Default::default()
+            };
+            let (stations, mrt) = (vec![station], Some(mrt));
+            let global = v1::Global { asn: 65010, owners, stations, mrt, ..Default::default() };
+            reply.send(Ok(global));
         }
         Call::Apply(request, reply) => reply.send(Ok(applied(&request))),
+        Call::Reload(request, reply) => {
+            let document = "hold_time".to_owned();
+            let dry_run = request.dry_run;
+            let owner = "file".to_owned();
+            let asked = v1::ApplyRequest { owner, document, dry_run, ..Default::default() };
+            reply.send(Ok(applied(&asked)));
+        }
         Call::Forget(request, reply) => {
             let planned = if request.dry_run { "planned: " } else { "" };
             let changes = vec![format!("{planned}forget {}", request.owner)];
@@ -211,7 +236,10 @@ fn answer(call: Call) {
         Call::Fib(request, reply) => {
             let next_hops = vec![format!("{}%eth0", request.family)];
             let prefix = "10.0.0.0/8".to_owned();
-            let entry = v1::FibEntry { prefix, next_hops, table: 254, ..Default::default() };
+            let kernel_next_hops = vec![format!("{}%eth1*2", request.family)];
+            let table = 254;
+            let entry =
+                v1::FibEntry { prefix, next_hops, kernel_next_hops, table, ..Default::default() };
             reply.send(Ok(v1::FibPage { entries: vec![entry], more: false }));
         }
         Call::Reset(request, reply) => {

@@ -1,28 +1,36 @@
 //! The API's requests.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
 
 use bgp_policy::Definitions;
+use bgp_session::State;
 use bgp_speaker::{Desired, Input, Multipath, PeerSnapshot, Plan, Reset};
 use inet::{Family, Prefix};
 use node_api::{Call, Refusal, v1};
 use route_table::LinkIndex;
 use router_config::{Diff, Document};
 
+use super::answers::SLICE;
 use super::owners::{self, Accepted, FILE};
 use super::router::Router;
 use super::show;
 
 /// Prefixes in a page when the request does not say, and at most.
 const PAGE: u32 = 1000;
-const MAX_PAGE: u32 = 10_000;
+const MAX_PAGE: u32 = 2000;
 
 /// Octets of a shutdown communication (RFC 9003 §2).
 const MAX_COMMUNICATION: usize = 255;
 
 impl Router {
     pub(super) fn call(&mut self, call: Call) {
+        // Of a change too: its caller has been told that it was not answered.
+        if call.is_abandoned() {
+            tracing::debug!("a call is left out: its caller has gone");
+            return;
+        }
         match call {
             Call::Apply(request, reply) => {
                 let dry_run = request.dry_run;
@@ -37,18 +45,19 @@ impl Router {
                 }
                 None => Err(Refusal::Invalid("the change is empty".to_owned())),
             }),
+            Call::Reload(request, reply) => self.reload(&request, reply),
             Call::Forget(request, reply) => reply.send(self.forget(&request)),
             Call::Reset(request, reply) => reply.send(self.reset(&request)),
             Call::Policies(request, reply) => reply.send(self.policies(&request)),
             Call::Global(reply) => reply.send(Ok(self.global())),
             Call::Neighbors(request, reply) => reply.send(self.list_neighbors(&request)),
-            Call::Routes(request, reply) => reply.send(self.routes(&request)),
-            Call::Explain(request, reply) => reply.send(self.explain(&request)),
+            Call::Routes(request, reply) => self.routes(&request, reply),
+            Call::Explain(request, reply) => self.explain(&request, reply),
             Call::Fib(request, reply) => reply.send(self.fib(&request)),
         }
     }
 
-    fn accept(
+    pub(super) fn accept(
         &mut self,
         checked: Result<Accepted, Vec<router_config::Problem>>,
         dry_run: bool,
@@ -74,6 +83,7 @@ impl Router {
         self.tell(now, Input::Desired { owner: owner.clone(), doc });
         self.settle();
         self.wanted_changed();
+        self.parts.publisher.changed();
         reply.conflicts = self.conflicts_of(&owner);
         reply
     }
@@ -102,7 +112,8 @@ impl Router {
     fn forget(&mut self, request: &v1::ForgetRequest) -> Result<v1::ApplyReply, Refusal> {
         let owner = &request.owner;
         if owner == FILE {
-            let message = "the owner `file` is forgotten by starting the router without a file";
+            let message = "the owner `file` is forgotten by starting the router without a file; to \
+                           take something out of it, edit it and run `sart bgp reload`";
             return Err(Refusal::Invalid(message.to_owned()));
         }
         // An owner that is not there is forgotten already.
@@ -117,6 +128,7 @@ impl Router {
             self.tell(now, Input::Forget { owner: owner.clone() });
             self.settle();
             self.wanted_changed();
+            self.parts.publisher.changed();
             tracing::info!(owner, "an owner is forgotten");
         }
         Ok(reply)
@@ -165,6 +177,7 @@ impl Router {
                 }
             }
         }
+        self.parts.publisher.changed();
         tracing::info!(kind = kind.words(), neighbors = reply.neighbors.len(), "reset by a person");
         Ok(reply)
     }
@@ -185,26 +198,28 @@ impl Router {
     fn global(&self) -> v1::Global {
         let speaker = &self.parts.speaker;
         let global = speaker.global();
-        let neighbors = self.neighbors();
-        let up = |n: &&v1::Neighbor| n.state() == v1::SessionState::Established;
+        let up = |peer: &PeerSnapshot| peer.status.state == State::Established;
         let counts = speaker.counts();
-        let fib = self.parts.owners.fib_table();
+        let fib = self.parts.owners.fib();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (stations, mrt) = self.monitor.show();
         v1::Global {
             asn: global.map_or(0, |g| g.asn.get()),
             router_id: global.map(|g| g.router_id.to_string()).unwrap_or_default(),
             multi_path: global.is_some_and(|g| g.multi_path != Multipath::NONE),
             transit: global.is_some_and(|g| g.transit),
             port: self.parts.owners.port().into(),
-            fib_table: fib.filter(|table| *table == self.parts.table_id),
+            fib_table: fib.map(|(table, _)| table),
             conditions: self.conditions(),
             owners: self.owners(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.parts.clock.unix(inet::Timestamp::ZERO),
-            established: count(neighbors.iter().filter(up).count()),
-            neighbors: count(neighbors.len()),
+            established: count(speaker.peers().filter(up).count()),
+            neighbors: count(speaker.peers().count()),
             paths: counts.paths as u64,
             prefixes: counts.prefixes as u64,
+            stations,
+            mrt,
         }
     }
 
@@ -244,12 +259,28 @@ impl Router {
         Ok(address)
     }
 
+    /// What one slice finds; at least one prefix.
     fn fib(&self, request: &v1::GetFibRequest) -> Result<v1::FibPage, Refusal> {
+        let began = Instant::now();
         let mut page = Page::new(&request.family, &request.prefix, &request.after, request.limit)?;
-        for view in self.parts.table.routes() {
-            page.add(view.prefix, || {
-                vec![show::fib(&view, self.parts.table_id, |link| self.link(link))]
-            });
+        let shown = |view| show::fib(&view, self.parts.placement.place, |link| self.link(link));
+        if let Some(only) = page.only {
+            if let Some(view) = self.parts.table.route(&only) {
+                page.add(only, || vec![shown(view)]);
+            }
+        } else {
+            for view in self.parts.table.routes_after(page.before()) {
+                if view.prefix.family() != page.family {
+                    break;
+                }
+                page.add(view.prefix, || vec![shown(view)]);
+                if !page.items.is_empty() && began.elapsed() >= SLICE {
+                    page.more = true;
+                }
+                if page.more {
+                    break;
+                }
+            }
         }
         let more = page.more;
         Ok(v1::FibPage { entries: page.items.into_values().flatten().collect(), more })
@@ -373,6 +404,14 @@ impl<T> Page<T> {
         Ok(Page { family, only, after, limit, items: BTreeMap::new(), more: false })
     }
 
+    /// The prefix behind which the page begins in a walk that comes in the order of prefixes, IPv4
+    /// first.
+    fn before(&self) -> Option<Prefix> {
+        let last = || Prefix::host(IpAddr::V4(Ipv4Addr::BROADCAST));
+        let after = self.after.filter(|after| after.family() == self.family);
+        after.or_else(|| (self.family == Family::Ipv6).then(last))
+    }
+
     pub(super) fn add(&mut self, prefix: Prefix, items: impl FnOnce() -> Vec<T>) {
         let asked = self.only.is_none_or(|only| only == prefix);
         let due = self.after.is_none_or(|after| prefix > after);
@@ -416,5 +455,19 @@ mod tests {
         assert_eq!(page("10.1.0.0/16", 2), (rest.clone(), false));
         assert_eq!(page("10.1.0.0/16", 0), (rest, false));
         assert_eq!(page("10.3.0.0/16", 2), (Vec::new(), false));
+    }
+
+    #[test]
+    fn a_walk_in_order_begins_with_the_pages_family() {
+        let before = |family, after| {
+            let page: Page<()> = Page::new(family, "", after, 0).unwrap();
+            page.before().map(|prefix| prefix.to_string())
+        };
+        assert_eq!(before("ipv4", ""), None);
+        assert_eq!(before("ipv4", "10.0.0.0/8").as_deref(), Some("10.0.0.0/8"));
+        // All of IPv4 stands before IPv6.
+        assert_eq!(before("ipv6", "").as_deref(), Some("255.255.255.255/32"));
+        assert_eq!(before("ipv6", "10.0.0.0/8").as_deref(), Some("255.255.255.255/32"));
+        assert_eq!(before("ipv6", "fd00::/8").as_deref(), Some("fd00::/8"));
     }
 }

@@ -30,6 +30,13 @@ impl Clock {
         (self.start + at.elapsed()).into()
     }
 
+    /// A moment that is not to come, since 1970, by what the clock on the wall says now: it may
+    /// have been set since the start.
+    pub(super) fn wall(&self, at: Timestamp) -> Duration {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        unix.saturating_sub(self.now().since(at))
+    }
+
     /// A moment in Unix seconds.
     pub(super) fn unix(&self, at: Timestamp) -> u64 {
         (self.unix + at.elapsed()).as_secs()

@@ -22,6 +22,8 @@ const SHORTEST_DIAL: Duration = Duration::from_millis(1500);
 pub(super) struct Conns {
     of_socket: HashMap<sockets::ConnId, ConnId>,
     of_speaker: HashMap<ConnId, sockets::ConnId>,
+    /// Our port and the peer's.
+    ports: HashMap<ConnId, (u16, u16)>,
     /// Our address of the session and the link of a link-local one, by peer.
     local: BTreeMap<IpAddr, (IpAddr, Option<LinkName>)>,
 }
@@ -41,9 +43,15 @@ impl Conns {
     }
 
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<sockets::ConnId> {
+        self.ports.remove(&conn);
         let socket = self.of_speaker.remove(&conn)?;
         self.of_socket.remove(&socket);
         Some(socket)
+    }
+
+    /// Our port and the peer's; 0 where they are not known.
+    pub(super) fn ports(&self, conn: ConnId) -> (u16, u16) {
+        self.ports.get(&conn).copied().unwrap_or_default()
     }
 
     /// Addresses of peers that are no more are forgotten.
@@ -104,6 +112,7 @@ impl Router {
             Accepted { conn, local, remote } => {
                 let speaker = ConnId::Accepted(conn.get());
                 self.conns.insert(conn, speaker);
+                self.conns.ports.insert(speaker, (local.port(), remote.port()));
                 self.local_address(now, remote, local.ip());
                 let (local, remote) = (local.ip(), remote.ip());
                 self.tell(now, Input::Accepted { conn: speaker, local, remote });
@@ -114,6 +123,7 @@ impl Router {
             }
             Connected { conn, local, remote } => {
                 let Some(speaker) = self.conns.speaker(conn) else { return 0 };
+                self.conns.ports.insert(speaker, (local.port(), remote.port()));
                 self.local_address(now, remote, local.ip());
                 self.tell(now, Input::Connected { conn: speaker, local: local.ip() });
             }

@@ -54,6 +54,10 @@ impl Router {
                     tracing::warn!(%peer, ?what, "a malformed UPDATE was survived (RFC 7606)");
                 }
             }
+            Event::PathsLeftOut { peer, prefix } => {
+                let most = bgp_speaker::MAX_PATHS;
+                tracing::warn!(%peer, %prefix, most, "more paths to a prefix than are taken");
+            }
             Event::SelectionDeferred { until } => {
                 let until = self.parts.clock.unix(until);
                 tracing::info!(until, "choosing waits for the peers' tables");

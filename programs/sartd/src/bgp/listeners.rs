@@ -39,7 +39,7 @@ impl Listeners {
             self.api = self.opened("ApiListenFailed", opened).is_some();
         }
         if self.health.is_none() {
-            let opened = self.open_health().await;
+            let opened = open_health(self.health_port, &self.checks, &self.registry).await;
             self.health = self.opened("HealthListenFailed", opened);
         }
     }
@@ -51,19 +51,6 @@ impl Listeners {
             self.open().await;
         }
         std::future::pending().await
-    }
-
-    /// On all addresses of both families, or of IPv4 where the kernel has no IPv6.
-    async fn open_health(&self) -> Result<health::Server, health::ListenError> {
-        let port = self.health_port;
-        let (v6, v4) = ((Ipv6Addr::UNSPECIFIED, port), (Ipv4Addr::UNSPECIFIED, port));
-        let start = |address: SocketAddr| {
-            health::Server::start(address, self.checks.clone(), Arc::clone(&self.registry))
-        };
-        match start(v6.into()).await {
-            Ok(server) => Ok(server),
-            Err(_) => start(v4.into()).await,
-        }
     }
 
     /// Notes what became of a listener.
@@ -88,5 +75,20 @@ impl Listeners {
             changed
         });
         opened
+    }
+}
+
+/// Health and metrics on all addresses of both families, or of IPv4 where the kernel has no IPv6.
+pub(crate) async fn open_health(
+    port: u16,
+    checks: &Checks,
+    registry: &Arc<Registry>,
+) -> Result<health::Server, health::ListenError> {
+    let (v6, v4) = ((Ipv6Addr::UNSPECIFIED, port), (Ipv4Addr::UNSPECIFIED, port));
+    let start =
+        |address: SocketAddr| health::Server::start(address, checks.clone(), Arc::clone(registry));
+    match start(v6.into()).await {
+        Ok(server) => Ok(server),
+        Err(_) => start(v4.into()).await,
     }
 }

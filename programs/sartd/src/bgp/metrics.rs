@@ -22,6 +22,7 @@ pub(super) struct Shown {
     pub(super) fib: route_table::Stats,
     pub(super) fib_counters: route_table::Counters,
     pub(super) conditions: usize,
+    pub(super) monitors: super::monitor::Shown,
 }
 
 /// Shared between the router's task, which writes it, and scrapes.
@@ -94,6 +95,7 @@ impl Collector for View {
         peers(&mut to, neighbors)?;
         last_errors(&mut to, neighbors)?;
         bfd(&mut to, neighbors)?;
+        shown.monitors.encode(&mut to)?;
         families(&mut to, neighbors)
     }
 }
@@ -103,7 +105,8 @@ fn gauge(to: &mut DescriptorEncoder, name: &str, help: &str, value: usize) -> fm
     ConstGauge::new(as_gauge(value)).encode(encoder)
 }
 
-fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
+/// The FIB by state.
+pub(crate) fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
     let route_table::Stats {
         installed,
         pending,
@@ -132,7 +135,11 @@ fn fib(to: &mut DescriptorEncoder, stats: &route_table::Stats) -> fmt::Result {
     Ok(())
 }
 
-fn fib_counters(to: &mut DescriptorEncoder, counters: &route_table::Counters) -> fmt::Result {
+/// What the FIB has counted.
+pub(crate) fn fib_counters(
+    to: &mut DescriptorEncoder,
+    counters: &route_table::Counters,
+) -> fmt::Result {
     let route_table::Counters { route_writes, object_writes, failures: _, resyncs, lag } = counters;
     let values = [
         ("sart_fib_route_writes", "Writes of routes that the kernel took", *route_writes),
@@ -244,7 +251,7 @@ fn bfd(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
 type FamilyValue = (&'static str, &'static str, fn(&v1::FamilyStatus) -> u64);
 
 fn families(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
-    let gauges: [FamilyValue; 5] = [
+    let gauges: [FamilyValue; 6] = [
         (
             "sart_bgp_peer_prefixes_limit",
             "Prefixes that may be received; 0: any number",
@@ -254,6 +261,11 @@ fn families(to: &mut DescriptorEncoder, peers: &[v1::Neighbor]) -> fmt::Result {
         ("sart_bgp_peer_prefixes_accepted", "Paths that may be used", |family| family.accepted),
         ("sart_bgp_peer_prefixes_advertised", "Prefixes sent", |family| family.advertised),
         ("sart_bgp_peer_prefixes_stale", "Paths kept over a restart", |family| family.stale),
+        (
+            "sart_bgp_peer_paths_left_out",
+            "Paths of this session not taken: too many to one prefix",
+            |family| family.left_out,
+        ),
     ];
     for (name, help, value) in gauges {
         let mut encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -3,17 +3,21 @@
 //! One task owns the speaker and the route table ([`router`]); it hears of connections, the kernel,
 //! the API and time, and does what the two machines want done. Everything else here is wiring.
 
+mod answers;
 mod bfd_task;
 mod burst;
 mod calls;
 mod clock;
 mod conns;
 mod edges;
+mod file;
 mod happened;
 mod links;
 mod listeners;
 mod metrics;
+mod monitor;
 mod owners;
+mod place;
 mod publish;
 mod router;
 mod secrets;
@@ -30,6 +34,9 @@ use inet::{Asn, RouterId};
 
 use crate::logging::LogArgs;
 
+pub(crate) use listeners::open_health;
+pub(crate) use metrics::{fib as encode_fib, fib_counters as encode_fib_counters};
+pub(crate) use place::owners_of as fib_owners;
 pub(crate) use store::remove_all as remove_run_dir;
 
 /// Where the router keeps its socket and the stored documents.
@@ -90,11 +97,12 @@ enum OnExit {
 /// Runs the router until it is told to end.
 pub(crate) fn main(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
-    let document = start::document(&args)?;
+    let source = file::Source::new(&args);
+    let document = start::document(&source)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("sartd-bgp")
         .enable_all()
         .build()?;
-    runtime.block_on(start::run(args, document))
+    runtime.block_on(start::run(args, source, document))
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bgp_speaker::{Desired, Global, Multipath};
 use node_api::v1::{self, edit_request::Edit};
 use router_config::{
-    DEFAULT_FIB_TABLE, Diff, Document, Host, MultiPath, Place, Problem, Reason, SCHEMA_VERSION,
+    Bmp, DEFAULT_FIB_TABLE, Diff, Document, FibOptions, Host, Mrt, MultiPath, Place, Problem,
+    Reason, SCHEMA_VERSION,
 };
 
 use super::secrets;
@@ -16,6 +17,9 @@ pub(super) const FILE: &str = "file";
 
 /// The owner whose document `sart` changes.
 pub(super) const CLI: &str = "cli";
+
+/// The keys beside those of BGP that the router does something with.
+const HOST_KEYS: [&str; 5] = ["fib.metric", "fib.next_hop_objects", "fib.distance", "bmp", "mrt"];
 
 /// One owner.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Owners {
     pub(super) refused: BTreeMap<String, String>,
     /// Why documents could not be stored, while it lasts.
     pub(super) store_failure: Option<String>,
+    /// Why the file as it is now is not in force.
+    pub(super) file_refused: Option<String>,
 }
 
 /// What an accepted document does.
@@ -46,14 +52,18 @@ pub(super) struct Accepted {
     pub(super) owner: String,
     pub(super) desired: Desired,
     pub(super) diff: Diff,
-    document: Document,
-    stored: Stored,
+    pub(super) document: Document,
+    generation: u64,
+    schema_version: u32,
+    /// What is stored of it; nothing of the file, which is its own store.
+    stored: Option<Stored>,
 }
 
 impl Owners {
     pub(super) fn new(store: Store, expected: BTreeSet<String>) -> Owners {
         let (owners, refused) = (BTreeMap::new(), BTreeMap::new());
-        Owners { owners, expected, store, refused, store_failure: None }
+        let (store_failure, file_refused) = (None, None);
+        Owners { owners, expected, store, refused, store_failure, file_refused }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -64,7 +74,9 @@ impl Owners {
     /// owner `cli` has thereby spoken; the others still have to.
     pub(super) fn load(&mut self) -> Vec<(String, Desired)> {
         let mut loaded = Vec::new();
-        for (name, stored) in self.store.load() {
+        let found = self.store.load();
+        self.refused.extend(found.broken.into_iter().filter(|(name, _)| name != FILE));
+        for (name, stored) in found.documents {
             if name == FILE {
                 continue;
             }
@@ -97,11 +109,19 @@ impl Owners {
         Ok(desired)
     }
 
+    /// Reads what the file wants now; nothing is changed yet.
+    pub(super) fn check_file(&self, document: Document) -> Result<Accepted, Vec<Problem>> {
+        let desired = desired(&document, FILE).map_err(|problem| vec![problem])?;
+        let generation = self.owners.get(FILE).map_or(0, |owner| owner.generation) + 1;
+        let (owner, diff) = (FILE.to_owned(), self.diff(FILE, &document));
+        let (schema_version, stored) = (SCHEMA_VERSION, None);
+        Ok(Accepted { owner, desired, diff, document, generation, schema_version, stored })
+    }
+
     /// Reads what an owner applies; nothing is changed yet.
     pub(super) fn check(&self, request: v1::ApplyRequest) -> Result<Accepted, Vec<Problem>> {
         let name = request.owner;
-        if !is_owner_name(&name) || name == FILE || name == CLI {
-            let message = format!("{name:?} is no owner's name that may apply a document");
+        if let Some(message) = why_may_not_apply(&name) {
             return Err(vec![problem(&name, Reason::BadValue, message)]);
         }
         self.accept(
@@ -122,8 +142,8 @@ impl Owners {
     ) -> Result<Accepted, Vec<Problem>> {
         if let Some(problems) = self.refused.get(CLI) {
             let message = format!(
-                "DocumentRefused: the stored document of {CLI} would be lost, which this version \
-                 does not take: {problems}; forget {CLI} first"
+                "DocumentRefused: the stored document of {CLI}, which is not in force, would be \
+                 replaced: {problems}; forget {CLI} first (sart bgp forget {CLI})"
             );
             return Err(vec![problem(CLI, Reason::BadValue, message)]);
         }
@@ -168,19 +188,34 @@ impl Owners {
 
     fn accept(&self, owner: String, stored: Stored) -> Result<Accepted, Vec<Problem>> {
         let (document, desired) = read(&owner, &stored)?;
+        let diff = self.diff(&owner, &document);
+        let Stored { schema_version, generation, document: _ } = stored;
+        let stored = Some(stored);
+        Ok(Accepted { owner, desired, diff, document, generation, schema_version, stored })
+    }
+
+    /// What a document changes of an owner's.
+    fn diff(&self, owner: &str, document: &Document) -> Diff {
         let nothing = Document::default();
-        let old = self.owners.get(&owner).map_or(&nothing, |owner| &owner.document);
-        let diff = old.diff(&document);
-        Ok(Accepted { owner, desired, diff, document, stored })
+        self.owners.get(owner).map_or(&nothing, |owner| &owner.document).diff(document)
     }
 
     /// Makes an accepted document the owner's, and stores it.
     pub(super) fn commit(&mut self, accepted: Accepted) -> (String, Desired) {
-        let Accepted { owner: name, desired, document, stored, diff: _ } = accepted;
+        let Accepted {
+            owner: name,
+            desired,
+            document,
+            generation,
+            schema_version,
+            stored,
+            diff: _,
+        } = accepted;
         self.refused.remove(&name);
-        let saved = self.store.save(&name, &stored);
-        self.stored(&name, saved);
-        let Stored { schema_version, generation, document: _ } = stored;
+        if let Some(stored) = stored {
+            let saved = self.store.save(&name, &stored);
+            self.stored(&name, saved);
+        }
         self.owners
             .insert(name.clone(), Owner { document, generation, schema_version, spoken: true });
         (name, desired)
@@ -229,20 +264,34 @@ impl Owners {
             .collect()
     }
 
-    /// The kernel's table that routes are written to, and who says so.
-    pub(super) fn fib_table(&self) -> Option<u32> {
-        self.owners.values().find_map(|owner| owner.document.fib_table())
-    }
-
-    /// The table to open at the start, when nothing is known yet.
-    pub(super) fn fib_table_or_default(&self) -> u32 {
-        self.fib_table().unwrap_or(DEFAULT_FIB_TABLE)
+    /// The kernel's table that routes are written to, and how: as the first owner says that wants
+    /// them there.
+    pub(super) fn fib(&self) -> Option<(u32, FibOptions)> {
+        let documents = self.owners.values().map(|owner| &owner.document);
+        documents.filter_map(|d| Some((d.fib_table()?, d.fib_options))).next()
     }
 
     /// The kernel's tables that routes are announced from.
     pub(super) fn redistributed_tables(&self) -> BTreeSet<u32> {
         let all = self.owners.values().flat_map(|owner| &owner.document.redistribute);
         all.map(|wanted| wanted.table.unwrap_or(DEFAULT_FIB_TABLE)).collect()
+    }
+
+    /// The stations of all owners; of one that two want, the first's.
+    pub(super) fn stations(&self) -> Vec<Bmp> {
+        let mut stations: Vec<Bmp> = Vec::new();
+        for station in self.owners.values().flat_map(|owner| &owner.document.bmp) {
+            let is = |other: &Bmp| (other.address, other.port) == (station.address, station.port);
+            if !stations.iter().any(is) {
+                stations.push(station.clone());
+            }
+        }
+        stations
+    }
+
+    /// The files of routes and messages that are wanted.
+    pub(super) fn mrt(&self) -> Option<&Mrt> {
+        self.owners.values().find_map(|owner| owner.document.mrt.as_ref())
     }
 
     /// The TCP port that BGP is heard on.
@@ -281,9 +330,27 @@ fn read(owner: &str, stored: &Stored) -> Result<(Document, Desired), Vec<Problem
     Ok((document, desired))
 }
 
+/// Why an owner of this name cannot apply a document.
+fn why_may_not_apply(name: &str) -> Option<String> {
+    match name {
+        FILE => Some(
+            "`file` is the owner of the router's own file: edit that, and have it read again by \
+             `sart bgp reload` or SIGHUP"
+                .to_owned(),
+        ),
+        CLI => Some(
+            "`cli` is the owner of what `sart bgp neighbor` and `sart bgp global` change: apply a \
+             document as another owner"
+                .to_owned(),
+        ),
+        name if is_owner_name(name) => None,
+        _ => Some(format!("{name:?} is no owner's name: it is 1 to 63 of a-z, 0-9 and '-'")),
+    }
+}
+
 /// What the speaker is to do for a document, with the keys of its files.
 pub(super) fn desired(document: &Document, name: &str) -> Result<Desired, Problem> {
-    document.desired_on(name, Host { read: &secrets::read, keys: &[] })
+    document.desired_on(name, Host { read: &secrets::read, keys: &HOST_KEYS })
 }
 
 fn problem(document: &str, reason: Reason, message: String) -> Problem {

@@ -157,10 +157,10 @@ fn a_refused_document_of_the_cli_is_not_overwritten() {
     let edit = || Edit::Merge("neighbors: [{address: 10.0.0.1, asn: 1}]".to_owned());
     let refused = &owners.check_edit(edit(), None).unwrap_err()[0].message;
     assert!(refused.starts_with("DocumentRefused: ") && refused.contains("version 9"), "{refused}");
-    assert_eq!(owners.store().load(), [("cli".to_owned(), later)]);
+    assert_eq!(owners.store().load().documents, [("cli".to_owned(), later)]);
     assert!(owners.check_forget("cli").is_some_and(|diff| diff.is_empty()));
     owners.forget("cli");
-    assert!(owners.silent().is_empty() && owners.store().load().is_empty());
+    assert!(owners.silent().is_empty() && owners.store().load().documents.is_empty());
     owners.check_edit(edit(), None).unwrap();
 }
 
@@ -170,4 +170,84 @@ fn a_run_directory_has_one_router() {
     let _first = directory.owners(&[]);
     let second = Store::open(&directory.0).unwrap_err().to_string();
     assert!(second.contains("another router uses"), "{second}");
+}
+
+#[test]
+fn a_broken_document_is_kept_aside_and_told_of() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    apply(&mut owners, "agent", "asn: 65000\nrouter_id: 10.0.0.1").unwrap();
+    let edit = || Edit::Merge("neighbors: [{address: 10.0.0.1, asn: 1}]".to_owned());
+    let accepted = owners.check_edit(edit(), Some(&global())).unwrap();
+    owners.commit(accepted);
+    drop(owners);
+    let desired = directory.0.join("desired");
+    // A disk that was full, and bytes that are no text.
+    std::fs::write(desired.join("agent.json"), "{\"schema_version\":1,\"gene").unwrap();
+    std::fs::write(desired.join("cli.json"), [0xFF, 0xFE, 0]).unwrap();
+
+    // The second run says so too: a restart makes nobody forget.
+    for run in 0..2 {
+        let mut owners = directory.owners(&[]);
+        assert!(owners.load().is_empty());
+        assert_eq!(owners.silent(), ["agent", "cli"], "run {run}");
+        for owner in ["agent", "cli"] {
+            let words = &owners.refused[owner];
+            let (_, kept) = words.split_once("it is kept as ").unwrap();
+            assert!(!std::fs::read(kept).unwrap().is_empty(), "{words}");
+        }
+        assert!(owners.check_edit(edit(), None).is_err(), "its document would be replaced");
+    }
+    let mut owners = directory.owners(&[]);
+    owners.load();
+    apply(&mut owners, "agent", "asn: 65000\nrouter_id: 10.0.0.1").unwrap();
+    assert_eq!(owners.silent(), ["cli"]);
+    owners.forget("cli");
+    assert!(owners.silent().is_empty());
+    drop(owners);
+    let mut owners = directory.owners(&[]);
+    assert_eq!((owners.load().len(), owners.refused.len()), (1, 0));
+}
+
+#[test]
+fn of_broken_documents_the_last_three_are_kept() {
+    let directory = RunDir::new();
+    let owners = directory.owners(&[]);
+    let desired = directory.0.join("desired");
+    for n in 1..=5 {
+        std::fs::write(desired.join(format!("agent.broken-000000000{n}")), "").unwrap();
+    }
+    std::fs::write(desired.join("agent.json"), "?").unwrap();
+    owners.store().load();
+    let mut names: Vec<_> =
+        std::fs::read_dir(&desired).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names[..2], ["agent.broken-0000000004", "agent.broken-0000000005"]);
+}
+
+#[test]
+fn the_file_and_the_cli_have_their_own_ways() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    let refused = apply(&mut owners, "file", "asn: 1").unwrap_err();
+    assert!(refused.contains("edit that") && refused.contains("`sart bgp reload`"), "{refused}");
+    let refused = apply(&mut owners, "cli", "asn: 1").unwrap_err();
+    assert!(refused.contains("as another owner"), "{refused}");
+}
+
+#[test]
+fn the_file_is_compared_and_never_stored() {
+    let directory = RunDir::new();
+    let mut owners = directory.owners(&[]);
+    let document = |text: &str| router_config::Document::parse(text, "file").unwrap();
+    let text = "asn: 65000\nrouter_id: 10.0.0.1";
+    owners.set_file(document(text)).unwrap();
+    assert!(owners.check_file(document(text)).unwrap().diff.is_empty());
+    let accepted = owners.check_file(document(&format!("{text}\nport: 1179"))).unwrap();
+    assert_eq!(accepted.diff.changes.len(), 1, "{:?}", accepted.diff);
+    owners.commit(accepted);
+    assert_eq!(owners.port(), 1179);
+    assert!(owners.iter().all(|(_, owner)| owner.generation == 2));
+    assert!(owners.store().load().documents.is_empty());
 }

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bgp_speaker::PeerSnapshot;
 use health::{CheckHandle, Checks};
 use inet::{Prefix, Timestamp};
-use node_api::v1;
+use node_api::{OnDemand, v1};
+use route_table::{RouteState, RouteTable, Stats};
 use tokio::sync::watch;
 
+use super::answers::SLICE;
 use super::metrics::View;
+use super::monitor::Shown as Monitors;
+use super::owners::FILE;
 use super::router::Router;
 use super::show;
 
@@ -26,15 +30,25 @@ const FIB_EVERY: Duration = Duration::from_secs(5);
 /// What is published, and when it is due.
 pub(super) struct Publisher {
     neighbors: watch::Sender<Arc<v1::NeighborList>>,
-    advertised: watch::Sender<Arc<v1::AdvertisedList>>,
+    advertised: OnDemand<v1::AdvertisedList>,
     view: View,
     /// Those that were told last.
     conditions: Vec<v1::Condition>,
     kernel: CheckHandle,
     tables: CheckHandle,
+    /// A count of the FIB under way.
+    census: Option<Census>,
     neighbors_due: Due,
     advertised_due: Due,
     fib_due: Due,
+}
+
+/// A count of the FIB by state: a large one takes longer than a turn.
+#[derive(Debug, Default)]
+struct Census {
+    stats: Stats,
+    /// Counted up to this prefix.
+    last: Option<Prefix>,
 }
 
 /// Something that is done again after a change, but not too often.
@@ -49,11 +63,12 @@ impl Publisher {
     pub(super) fn new(checks: &Checks, view: View) -> Publisher {
         Publisher {
             neighbors: watch::Sender::default(),
-            advertised: watch::Sender::default(),
+            advertised: OnDemand::new(),
             view,
             conditions: Vec::new(),
             kernel: checks.add("kernel", "its routes were not read yet"),
             tables: checks.add("tables", "not looked at yet"),
+            census: None,
             neighbors_due: Due::new(NEIGHBORS_EVERY),
             advertised_due: Due::new(ADVERTISED_EVERY),
             fib_due: Due::new(FIB_EVERY),
@@ -64,8 +79,13 @@ impl Publisher {
         self.neighbors.subscribe()
     }
 
-    pub(super) fn advertised(&self) -> watch::Receiver<Arc<v1::AdvertisedList>> {
-        self.advertised.subscribe()
+    pub(super) fn advertised(&self) -> OnDemand<v1::AdvertisedList> {
+        self.advertised.clone()
+    }
+
+    /// Somebody begins to watch. May be cancelled.
+    pub(super) async fn asked(&self) {
+        self.advertised.asked().await;
     }
 
     /// Something may look different now.
@@ -81,8 +101,10 @@ impl Publisher {
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
-        let dues = [&self.neighbors_due, &self.advertised_due, &self.fib_due];
-        dues.into_iter().filter_map(Due::at).min()
+        let watched = self.advertised.is_watched().then_some(&self.advertised_due);
+        let dues = [&self.neighbors_due, &self.fib_due].into_iter().chain(watched);
+        let census = self.census.is_some().then_some(Timestamp::ZERO);
+        dues.filter_map(Due::at).chain(census).min()
     }
 }
 
@@ -93,19 +115,23 @@ impl Router {
         if self.parts.publisher.neighbors_due.take(now) {
             self.publish_neighbors();
         }
-        if self.parts.publisher.advertised_due.take(now) {
-            let list = Arc::new(self.advertised());
-            self.parts.publisher.advertised.send_if_modified(|old| {
-                let changed = *old != list;
-                *old = list;
-                changed
-            });
+        // Each prefix is looked at for each peer: for nobody that is not done.
+        if !self.parts.publisher.advertised.is_watched() {
+            self.parts.publisher.advertised.forget();
+            self.parts.publisher.advertised_due.changed = true;
+        } else if self.parts.publisher.advertised_due.take(now) {
+            self.parts.publisher.advertised.set(self.advertised());
         }
-        if self.parts.publisher.fib_due.take(now) {
-            let (stats, counters) = (self.parts.table.stats(), self.parts.table.counters());
-            self.parts.publisher.view.update(|shown| {
-                (shown.fib, shown.fib_counters) = (stats, counters);
-            });
+        let publisher = &mut self.parts.publisher;
+        if publisher.census.is_none() && publisher.fib_due.take(now) {
+            publisher.census = Some(Census::default());
+        }
+        if let Some(census) = &mut publisher.census
+            && census.go_on(SLICE, &self.parts.table)
+        {
+            let (stats, counters) = (census.stats, self.parts.table.counters());
+            publisher.census = None;
+            publisher.view.update(|shown| (shown.fib, shown.fib_counters) = (stats, counters));
         }
     }
 
@@ -117,8 +143,10 @@ impl Router {
         let (counts, conditions) = (self.parts.speaker.counts(), list.conditions.len());
         self.tell_conditions(&self.parts.publisher.conditions, &list.conditions);
         self.parts.publisher.conditions.clone_from(&list.conditions);
+        let (stations, mrt) = self.monitor.show();
         let publisher = &self.parts.publisher;
         publisher.view.update(|shown| {
+            shown.monitors = Monitors { stations, mrt };
             shown.neighbors = Arc::clone(&list);
             shown.counts = counts;
             shown.conditions = conditions;
@@ -168,6 +196,9 @@ impl Router {
         for (name, message) in self.parts.edges.conditions() {
             add(name, message);
         }
+        for (name, message) in self.monitor.conditions() {
+            add(name, message);
+        }
         if let Some(reason) = &self.kernel_lost {
             add("KernelLost", reason.clone());
         }
@@ -177,23 +208,20 @@ impl Router {
         for (owner, problems) in &self.parts.owners.refused {
             add("DocumentRefused", format!("the stored document of {owner}: {problems}"));
         }
+        if let Some(problems) = &self.parts.owners.file_refused {
+            add("FileRefused", format!("what was read before stays in force: {problems}"));
+        }
+        let file = self.parts.owners.iter().find(|(name, _)| *name == FILE);
+        for message in
+            file.iter().flat_map(|(_, file)| self.parts.file.needs_restart(&file.document))
+        {
+            add("RestartNeeded", message);
+        }
         if self.parts.speaker.global().is_none() {
             add("NotConfigured", "no owner has given an AS number and a router id".to_owned());
         }
-        if let Some(wanted) = self.parts.owners.fib_table()
-            && wanted != self.parts.table_id
-        {
-            let message = format!(
-                "fib-table-change: table {wanted} is written to after a restart of the router"
-            );
-            add("RestartNeeded", message);
-        }
-        let wanted = self.parts.owners.redistributed_tables();
-        for table in wanted.difference(&self.parts.tables) {
-            let message = format!(
-                "redistribute: table {table} is read after a restart of the router, not before"
-            );
-            add("RestartNeeded", message);
+        for (name, message) in self.parts.placement.conditions(self.parts.table.uses_objects()) {
+            add(name, message);
         }
         for conflict in self.parts.speaker.conflicts() {
             add("Conflict", conflict.to_string());
@@ -239,6 +267,31 @@ impl Router {
     }
 }
 
+impl Census {
+    /// Counts on, until the slice is over; true when all are counted.
+    fn go_on(&mut self, slice: Duration, table: &RouteTable) -> bool {
+        let began = Instant::now();
+        let Stats { installed, pending, unresolved, blocked, failed, stale, not_installed } =
+            &mut self.stats;
+        for view in table.routes_after(self.last) {
+            *match view.state {
+                RouteState::Installed => &mut *installed,
+                RouteState::Pending => &mut *pending,
+                RouteState::Unresolved => &mut *unresolved,
+                RouteState::Blocked => &mut *blocked,
+                RouteState::Failed(_) => &mut *failed,
+                RouteState::Stale => &mut *stale,
+                RouteState::NotInstalled => &mut *not_installed,
+            } += 1;
+            self.last = Some(view.prefix);
+            if began.elapsed() >= slice {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 impl Due {
     fn new(every: Duration) -> Due {
         Due { every, last: None, changed: true }
@@ -273,4 +326,32 @@ fn without_traffic(list: &v1::NeighborList) -> v1::NeighborList {
         }
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use inet::{Prefix, Timestamp};
+    use kernel::routes::Owner;
+    use route_table::{Input, RouteTable, SourceId, Target};
+
+    use super::Census;
+
+    #[test]
+    fn a_count_in_slices_is_the_count() {
+        let mut table = RouteTable::new(kernel::fib::config(Owner::ROUTER.in_table(254), false));
+        for n in 0..10 {
+            let prefix = Prefix::truncated([10, n, 0, 0].into(), 16).unwrap();
+            let (source, distance, target) = (SourceId(0), 20, Some(Target::Blackhole));
+            table.handle(Timestamp::ZERO, Input::Offer { source, distance, prefix, target });
+        }
+        let mut census = Census::default();
+        let mut slices = 0;
+        while !census.go_on(Duration::ZERO, &table) {
+            slices += 1;
+        }
+        assert_eq!((slices, census.stats), (10, table.stats()));
+        assert_eq!(census.stats.not_installed + census.stats.pending, 10, "{:?}", census.stats);
+    }
 }

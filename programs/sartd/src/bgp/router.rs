@@ -17,15 +17,19 @@ use sockets::{Event, Found, Sockets};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::answers::Answers;
 use super::burst;
 use super::clock::{Clock, Quiet};
 use super::conns::Conns;
 use super::edges::Edges;
+use super::file::{Read, Reader};
 use super::listeners::Failures;
+use super::monitor::Monitor;
 use super::owners::Owners;
+use super::place::Placement;
 use super::publish::Publisher;
 use super::start::SELECTION_DEFERRAL;
-use super::writes::{Written, finished};
+use super::writes::{WAITING, Written, ended, finished};
 
 /// BGP as a source of routes.
 pub(super) const BGP: SourceId = SourceId(0);
@@ -45,11 +49,12 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) speaker: Speaker,
     pub(super) table: RouteTable,
-    /// The kernel's table that `table` writes to.
-    pub(super) table_id: u32,
-    /// Those that are read, it among them.
+    /// Where its routes are in the kernel.
+    pub(super) placement: Placement,
+    /// The kernel's tables that are read.
     pub(super) tables: BTreeSet<u32>,
     pub(super) owners: Owners,
+    pub(super) file: Reader,
     pub(super) sockets: Sockets,
     pub(super) routes: OwnRoutes,
     pub(super) edges: Edges,
@@ -68,12 +73,14 @@ pub(super) struct Inputs {
     pub(super) kernel: FibEvents,
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) neighbors: mpsc::Receiver<Found>,
+    pub(super) files: mpsc::Receiver<Read>,
 }
 
 /// The router.
 pub(super) struct Router {
     pub(super) parts: Parts,
     pub(super) conns: Conns,
+    pub(super) monitor: Monitor,
     /// Next hops that are followed, by their addresses.
     tracked: BTreeMap<IpAddr, NextHop>,
     /// Writes that wait for the batch under way.
@@ -85,6 +92,8 @@ pub(super) struct Router {
     pub(super) deaf: BTreeMap<std::net::SocketAddr, String>,
     /// Why the kernel's news stopped.
     pub(super) kernel_lost: Option<String>,
+    /// The kernel's news from now on.
+    pub(super) reopened: Option<FibEvents>,
     /// When they are asked for again.
     pub(super) reopen_at: Option<Timestamp>,
     pub(super) settled: bool,
@@ -97,6 +106,8 @@ pub(super) struct Router {
     installs: bool,
     /// Outputs were left over.
     more: bool,
+    /// Long answers under way.
+    pub(super) answers: Answers,
     pub(super) quiet: Quiet,
 }
 
@@ -104,6 +115,7 @@ impl Router {
     pub(super) fn new(parts: Parts) -> Router {
         Router {
             owners_until: parts.clock.now() + SELECTION_DEFERRAL,
+            monitor: Monitor::new(parts.clock),
             parts,
             conns: Conns::default(),
             tracked: BTreeMap::new(),
@@ -112,12 +124,14 @@ impl Router {
             port: None,
             deaf: BTreeMap::new(),
             kernel_lost: None,
+            reopened: None,
             reopen_at: None,
             settled: false,
             sweep_at: None,
             owners_ready: false,
             installs: false,
             more: false,
+            answers: Answers::default(),
             quiet: Quiet::default(),
         }
     }
@@ -146,6 +160,11 @@ impl Router {
             self.settle();
             self.write();
             self.publish();
+            self.work();
+            self.tell_monitors();
+            if let Some(events) = self.reopened.take() {
+                inputs.kernel = events;
+            }
             self.parts.loop_time.observe(started.elapsed().as_secs_f64());
             let clock = self.parts.clock;
             let wake = self.wake_at().map(|at| clock.instant(at));
@@ -160,9 +179,7 @@ impl Router {
                     self.parts.publisher.changed();
                 }
                 () = until(reopen) => {
-                    if let Some(events) = self.reopen_kernel() {
-                        inputs.kernel = events;
-                    }
+                    self.reopen(self.parts.clock.now());
                     self.parts.publisher.changed();
                 }
                 () = self.parts.edges.bfd.changed() => {
@@ -173,10 +190,24 @@ impl Router {
                     self.found(&found);
                     self.parts.publisher.changed();
                 }
+                () = self.monitor.news() => self.parts.publisher.changed(),
                 Ok(()) = self.parts.unheard.changed() => self.parts.publisher.changed(),
+                // It is published below.
+                () = self.parts.publisher.asked() => {}
                 written = finished(&mut self.writing) => self.written(written),
+                removed = ended(&mut self.parts.placement.removing) => {
+                    self.parts.placement.removing = None;
+                    if let Some(removed) = removed {
+                        self.removed(removed);
+                    }
+                }
                 Some(call) = inputs.calls.recv() => {
+                    let began = Instant::now();
                     self.call(call);
+                    self.parts.loop_time.observe(began.elapsed().as_secs_f64());
+                }
+                Some(read) = inputs.files.recv() => {
+                    self.reloaded(read);
                     self.parts.publisher.changed();
                 }
                 () = until(wake) => {}
@@ -212,13 +243,22 @@ impl Router {
                 | Output::Happened(_) => {}
             }
         }
+        self.tell_monitors();
+        self.monitor.end().await;
         self.parts.edges.bfd.stop().await;
         self.parts.sockets.shut_down(CLOSE_TIME).await;
         if let Some(writing) = self.writing.take() {
             let _ = writing.await;
         }
+        if let Some(removing) = self.parts.placement.removing.take() {
+            let _ = removing.await;
+        }
         if !keep {
-            let removed = self.parts.routes.remove_all().await?;
+            let mut removed = 0;
+            for owner in self.parts.placement.owners() {
+                removed += OwnRoutes::open(owner, &[])?.remove_all().await?;
+            }
+            self.parts.placement.forget()?;
             self.parts.owners.store().set_running(false)?;
             tracing::info!(removed, "our routes are taken away");
         }
@@ -231,7 +271,7 @@ impl Router {
         for _ in 0..OUTPUTS {
             if let Some(output) = self.parts.speaker.poll() {
                 self.speaker_output(now, output);
-            } else if let Some(output) = self.parts.table.poll() {
+            } else if let Some(output) = self.poll_table() {
                 self.table_output(now, output);
             } else {
                 self.more = false;
@@ -239,6 +279,14 @@ impl Router {
             }
         }
         self.more = true;
+    }
+
+    /// Further writes only when the kernel has got on with those that wait.
+    fn poll_table(&mut self) -> Option<route_table::Output> {
+        match self.changes.len() < WAITING {
+            true => self.parts.table.poll(),
+            false => self.parts.table.poll_news(),
+        }
     }
 
     fn speaker_output(&mut self, now: Timestamp, output: Output) {
@@ -266,6 +314,11 @@ impl Router {
                 let hop = self.parts.edges.next_hop(address, &address);
                 self.tracked.insert(address, hop);
                 self.table_input(now, route_table::Input::Track(hop));
+                // Told at once: each path over it would be chosen without it, and then again.
+                if self.parts.table.is_synced() {
+                    let metric = metric(&self.parts.table.resolve(&hop));
+                    self.tell(now, Input::NextHop { address, metric });
+                }
             }
             Output::Untrack(address) => {
                 // The link may be another one by now.
@@ -296,9 +349,10 @@ impl Router {
         if !self.installs {
             return;
         }
+        let distances = self.parts.placement.distances;
         let distance = match best.paths.first().map(|path| path.kind) {
-            Some(PeerKind::External) | None => distance::BGP_EXTERNAL,
-            Some(PeerKind::Internal) => distance::BGP_INTERNAL,
+            Some(PeerKind::External) | None => distances.ebgp,
+            Some(PeerKind::Internal) => distances.ibgp,
         };
         let edges = &self.parts.edges;
         let hops = best.paths.iter();
@@ -316,10 +370,7 @@ impl Router {
                 self.redistributed(now, prefix, route.as_ref());
             }
             route_table::Output::NextHop(hop, resolution) => {
-                let metric = match resolution {
-                    Resolution::Resolved { metric, .. } => Some(metric),
-                    Resolution::Unresolved(_) => None,
-                };
+                let metric = metric(&resolution);
                 self.tell(now, Input::NextHop { address: hop.address, metric });
             }
             route_table::Output::Link { name, up } => {
@@ -358,14 +409,27 @@ impl Router {
         if self.owners_until <= now {
             self.owners_ready(now);
         }
+        self.look_at_former(now);
+    }
+
+    /// Stale routes of the run before were swept.
+    pub(super) fn is_swept(&self) -> bool {
+        self.settled && self.sweep_at.is_none()
+    }
+
+    /// Not all of what the machines want done was taken up.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
         let speaker = self.parts.speaker.wake_at().map(|(at, _)| at);
-        let more = self.more.then(|| self.parts.clock.now());
+        let more = (self.more || !self.answers.is_empty()).then(|| self.parts.clock.now());
         let (table, publisher) = (self.parts.table.wake_at(), self.parts.publisher.wake_at());
         let owners = (!self.owners_ready).then_some(self.owners_until);
-        [speaker, table, publisher, self.sweep_at, owners, more].into_iter().flatten().min()
+        let placement = self.parts.placement.wake_at();
+        let all = [speaker, table, publisher, self.sweep_at, owners, more, placement];
+        all.into_iter().chain([self.monitor.wake_at()]).flatten().min()
     }
 
     /// The owners' documents have changed: what follows from them besides the speaker.
@@ -379,7 +443,9 @@ impl Router {
             self.deaf.clear();
             self.parts.sockets.listen(port);
         }
-        self.install(now, self.parts.owners.fib_table() == Some(self.parts.table_id));
+        self.place_fib(now);
+        self.install(now, self.parts.owners.fib().is_some());
+        self.monitors_wanted();
     }
 
     /// All owners have spoken, or those that have not are no longer waited for.
@@ -401,6 +467,14 @@ impl Router {
             }
             (true, true) | (false, false) => {}
         }
+    }
+}
+
+/// How far away a next hop is; none: it does not resolve.
+fn metric(resolution: &Resolution) -> Option<u32> {
+    match resolution {
+        Resolution::Resolved { metric, .. } => Some(*metric),
+        Resolution::Unresolved(_) => None,
     }
 }
 

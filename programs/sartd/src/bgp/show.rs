@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use bfd::Hop;
-use bgp_packet::{Attributes, FamilyFlags};
+use bgp_packet::{Attributes, Capability, FamilyFlags};
 use bgp_policy::Policy;
-use bgp_session::{By, Conn, Counters, FailureReport, Negotiated, State};
+use bgp_session::{By, Conn, Counters, FailureReport, Negotiated, State, capability_words};
 use bgp_speaker::{PeerSnapshot, PeerSource, RouteView, TableRow};
 use inet::{Family, Prefix};
 use node_api::v1;
-use route_table::{KernelTarget, LinkIndex, RouteState};
+use route_table::{KernelTarget, Leg, LinkIndex, RouteState};
 
 use super::bfd_task::Standing;
 use super::clock::Clock;
+use super::place::Place;
 use super::tables;
+
+/// How many capabilities of an OPEN are shown.
+const MOST_CAPABILITIES: usize = 64;
 
 /// A peer.
 pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
@@ -28,6 +32,7 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
             accepted: counts.received.accepted.into(),
             advertised: counts.sent.into(),
             stale: counts.received.stale.into(),
+            left_out: counts.received.left_out.into(),
             max_prefixes: counts.max_prefixes.map_or(0, |max| max.limit.into()),
         },
     );
@@ -68,7 +73,20 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         received: Some(messages(&status.received)),
         sent: Some(messages(&status.sent)),
         key_error: String::new(),
+        capabilities_sent: offered(&status.offered),
+        capabilities_received: offered(&status.received_capabilities),
     }
+}
+
+/// What an OPEN has offered; a peer may say much.
+fn offered(capabilities: &[Capability]) -> Vec<String> {
+    let mut names: Vec<String> =
+        capabilities.iter().take(MOST_CAPABILITIES).map(capability_words).collect();
+    let more = capabilities.len().saturating_sub(MOST_CAPABILITIES);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names
 }
 
 fn session(peer: &PeerSnapshot, negotiated: &Negotiated) -> v1::Session {
@@ -231,26 +249,12 @@ pub(super) fn path(prefix: &Prefix, attributes: &Attributes) -> v1::Route {
     }
 }
 
-/// A prefix of the FIB. `name_of` names links.
+/// A prefix of the FIB, whose routes are in this place. `name_of` names links.
 pub(super) fn fib(
     view: &route_table::RouteView,
-    table: u32,
+    place: Place,
     name_of: impl Fn(LinkIndex) -> String,
 ) -> v1::FibEntry {
-    let target = view.wanted.as_ref().or(view.actual.as_ref());
-    let next_hops = match target {
-        Some(KernelTarget::Legs(legs)) => legs
-            .iter()
-            .map(|leg| match leg.gateway {
-                Some(gateway) => format!("{gateway}%{}", name_of(leg.link)),
-                None => name_of(leg.link),
-            })
-            .collect(),
-        Some(KernelTarget::Blackhole) => vec!["blackhole".to_owned()],
-        Some(KernelTarget::Unreachable) => vec!["unreachable".to_owned()],
-        Some(KernelTarget::Prohibit) => vec!["prohibit".to_owned()],
-        None => Vec::new(),
-    };
     let error = match view.state {
         RouteState::Installed => String::new(),
         RouteState::Pending => "pending".to_owned(),
@@ -262,11 +266,33 @@ pub(super) fn fib(
     };
     v1::FibEntry {
         prefix: view.prefix.to_string(),
-        next_hops,
+        next_hops: next_hops(view.wanted.as_ref(), &name_of),
         source: if view.winner.is_some() { "bgp".to_owned() } else { String::new() },
-        table,
+        table: place.table,
         installed: matches!(view.state, RouteState::Installed | RouteState::Stale),
         error,
+        kernel_next_hops: next_hops(view.actual.as_ref(), &name_of),
+        object: view.object.map_or(0, |object| object.0),
+        metric: place.metric,
+        distance: view.winner.map_or(0, |(_, distance)| distance.into()),
+    }
+}
+
+/// Where a route leads, one text for each leg.
+fn next_hops(target: Option<&KernelTarget>, name_of: &impl Fn(LinkIndex) -> String) -> Vec<String> {
+    let leg = |leg: &Leg| {
+        let weight = if leg.weight == 1 { String::new() } else { format!("*{}", leg.weight) };
+        match leg.gateway {
+            Some(gateway) => format!("{gateway}%{}{weight}", name_of(leg.link)),
+            None => format!("{}{weight}", name_of(leg.link)),
+        }
+    };
+    match target {
+        Some(KernelTarget::Legs(legs)) => legs.iter().map(leg).collect(),
+        Some(KernelTarget::Blackhole) => vec!["blackhole".to_owned()],
+        Some(KernelTarget::Unreachable) => vec!["unreachable".to_owned()],
+        Some(KernelTarget::Prohibit) => vec!["prohibit".to_owned()],
+        None => Vec::new(),
     }
 }
 

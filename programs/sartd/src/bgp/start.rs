@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Read as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +12,7 @@ use bgp_speaker::{Input, Speaker, SpeakerConfig};
 use health::Checks;
 use inet::Family;
 use kernel::fib::Fib;
-use kernel::routes::{Owner, RouteError, TABLE_MAIN};
+use kernel::routes::{OwnRoutes, Owner, RouteError, TABLE_MAIN};
 use node_api::{Server, Token, Views};
 use route_table::RouteTable;
 use router_config::Document;
@@ -25,16 +23,15 @@ use tokio::sync::{mpsc, watch};
 use super::bfd_task::BfdTask;
 use super::clock::Clock;
 use super::edges::Edges;
+use super::file::{Reader, Source};
 use super::listeners::{Failures, Listeners};
 use super::metrics::Metrics;
-use super::owners::{self, FILE, Owners};
+use super::owners::{FILE, Owners};
+use super::place::Placement;
 use super::publish::Publisher;
 use super::router::{Inputs, Parts, Router};
 use super::store::Store;
 use super::{Args, OnExit};
-
-/// The largest configuration file.
-const MAX_FILE: u64 = 64 << 20;
 
 /// How long choosing waits for the peers' tables after a restart (RFC 4724 §4.1, Selection Deferral
 /// Timer), and after any start for owners that stay silent. Well below the time for which peers keep
@@ -48,59 +45,25 @@ const KERNEL_TIME: Duration = Duration::from_secs(60);
 const CALLS: usize = 64;
 
 /// The document of the file with the flags laid over it; none when neither is given.
-pub(super) fn document(args: &Args) -> anyhow::Result<Option<Document>> {
-    let mut document = match &args.file {
-        Some(path) => read_document(path)?,
-        None => Document::default(),
-    };
-    let flags = Document {
-        asn: args.asn,
-        router_id: args.router_id,
-        fib_endpoint: args.fib.clone(),
-        exporter: args.exporter.clone(),
-        ..Document::default()
-    };
-    document.merge(flags);
-    if let Some(table) = args.table_id {
-        match &mut document.fib {
-            Some(fib) => fib.table = table,
-            None => document.fib_table = Some(table),
-        }
-    }
-    if document.exporter.is_some() {
-        tracing::warn!("`exporter` has no meaning any more: routes are shown by `sart`");
-    }
-    if document.fib_endpoint.is_some() {
-        tracing::warn!("the endpoint of `fib` has no meaning any more: the kernel is written to");
-    }
-    // Checked here, so that a wrong file ends the program with a sentence.
-    owners::desired(&document, &name(args))?;
-    Ok((args.file.is_some() || !document.is_empty()).then_some(document))
-}
-
-fn name(args: &Args) -> String {
-    args.file.as_deref().map_or(FILE.to_owned(), |path| path.display().to_string())
-}
-
-fn read_document(path: &Path) -> anyhow::Result<Document> {
-    let name = path.display().to_string();
-    let file = fs::File::open(path).with_context(|| format!("cannot read {name}"))?;
-    let mut text = String::new();
-    file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("cannot read {name}"))?;
-    anyhow::ensure!(text.len() as u64 <= MAX_FILE, "{name} is larger than {MAX_FILE} bytes");
-    Document::parse(&text, &name).map_err(|problems| {
+pub(super) fn document(source: &Source) -> anyhow::Result<Option<Document>> {
+    let document = source.read().map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
-    })
+    })?;
+    Ok(source.is_there(&document).then_some(document))
 }
 
 /// Runs the router until a signal ends it.
-pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Result<()> {
+pub(super) async fn run(
+    args: Args,
+    source: Source,
+    document: Option<Document>,
+) -> anyhow::Result<()> {
     let clock = Clock::start();
+    // Before anything else: without a handler it would end the router.
+    let hangup = signal(SignalKind::hangup())?;
     let token = args.token_file.as_deref().map(read_token).transpose()?;
-    let (grpc, health_port) = addresses(&args, document.as_ref())?;
+    let (grpc, health_port) = source.addresses(document.as_ref());
 
     let store = Store::open(&args.run_dir)?;
     let was_running = store.was_running();
@@ -110,27 +73,27 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
         desired.push((FILE.to_owned(), owners.set_file(document)?));
     }
 
-    let table_id = owners.fib_table_or_default();
-    let install = owners.fib_table().is_some();
-    let owner = Owner::ROUTER.in_table(table_id);
+    let install = owners.fib().is_some();
+    let placement = Placement::open(&args.run_dir, owners.fib());
     let mut tables = owners.redistributed_tables();
-    tables.extend([table_id, TABLE_MAIN]);
+    tables.extend([placement.place.table, TABLE_MAIN]);
     let Fib { routes, events: mut kernel_events } =
-        open(owner, &tables).context("cannot talk to the kernel")?;
+        open(placement.owner(), &tables).context("cannot talk to the kernel")?;
     // Before any session: a next hop that does not resolve yet would take routes away that the run
     // before has left.
     let first = tokio::time::timeout(KERNEL_TIME, kernel_events.next())
         .await
         .context("the kernel does not tell its routes")?
         .context("cannot read the kernel's routes")?;
-    let mut table = RouteTable::new(kernel::fib::config(owner, install));
+    let mut table = RouteTable::new(placement.config(install));
+    table.handle(clock.now(), placement.former());
     table.handle(clock.now(), route_table::Input::Kernel(first));
-    let found = routes.list().await.context("cannot read the kernel's routes")?;
-    let restarting = was_running || !found.is_empty();
+    let found = found(&placement).await.context("cannot read the kernel's routes")?;
+    let restarting = was_running || found > 0;
     // The F bit says that what we announced is still forwarded. It is where our routes are still
     // in the kernel, and where none are written at all.
     let preserved =
-        if found.is_empty() && install { BTreeSet::new() } else { BTreeSet::from(Family::ALL) };
+        if found == 0 && install { BTreeSet::new() } else { BTreeSet::from(Family::ALL) };
     owners.store().set_running(true).context("cannot write to the run directory")?;
 
     let now = clock.now();
@@ -140,7 +103,7 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     };
     let mut speaker = Speaker::new(now, config);
     if restarting {
-        tracing::info!(kernel_routes = found.len(), "restarting: a router ran here before");
+        tracing::info!(kernel_routes = found, "restarting: a router ran here before");
         speaker.handle(now, Input::KernelSynced { families: preserved });
     }
     for (owner, doc) in desired {
@@ -174,13 +137,16 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     let (sockets, socket_events) = Sockets::batched();
     let (search, neighbors) = Neighbors::new();
     let edges = Edges::new(search, BfdTask::start(clock));
+    let (file, files) = Reader::new(source, (grpc, health_port));
+    let hangups = file.at_each(hangup);
     let parts = Parts {
         clock,
         speaker,
         table,
-        table_id,
+        placement,
         tables,
         owners,
+        file,
         sockets,
         routes,
         edges,
@@ -193,7 +159,7 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     };
     parts.publisher.kernel_read();
     let inputs =
-        Inputs { sockets: socket_events, kernel: kernel_events, calls: requests, neighbors };
+        Inputs { sockets: socket_events, kernel: kernel_events, calls: requests, neighbors, files };
     let router = Router::new(parts);
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -203,6 +169,7 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = listeners.keep_trying() => {}
+            () = hangups => {}
         }
     };
     let router = router.run(inputs, told).await;
@@ -215,16 +182,18 @@ pub(super) async fn run(args: Args, document: Option<Document>) -> anyhow::Resul
     }
 }
 
+/// How many routes of the run before are in the kernel, in whichever of its places.
+async fn found(placement: &Placement) -> Result<usize, RouteError> {
+    let mut found = 0;
+    for owner in placement.owners() {
+        found += OwnRoutes::open(owner, &[])?.list().await?.len();
+    }
+    Ok(found)
+}
+
 /// Opens both ways to the kernel, reading these tables.
 pub(super) fn open(owner: Owner, tables: &BTreeSet<u32>) -> Result<Fib, RouteError> {
     Fib::open_reading(owner, &[], &tables.iter().copied().collect::<Vec<_>>())
-}
-
-/// Where the API and health listen: flags before the file before the defaults.
-fn addresses(args: &Args, document: Option<&Document>) -> anyhow::Result<(SocketAddr, u16)> {
-    let grpc = args.grpc.or(document.and_then(|d| d.grpc));
-    let health_port = args.health_port.or(document.and_then(|d| d.health_port));
-    Ok((grpc.map_or_else(|| node_api::DEFAULT_TCP.parse(), Ok)?, health_port.unwrap_or(8001)))
 }
 
 fn read_token(path: &Path) -> anyhow::Result<Token> {

@@ -3,13 +3,21 @@
 //! The run directory is gone after a reboot, as the kernel's routes are. A file appears whole: it
 //! is written under another name and renamed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+/// The extension of a document that was set aside begins so; the time follows, in Unix seconds.
+const ASIDE: &str = "broken-";
+
+/// How many of an owner are kept.
+const KEPT: usize = 3;
 
 /// One owner's document as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +25,21 @@ pub(super) struct Stored {
     pub(super) schema_version: u32,
     pub(super) generation: u64,
     pub(super) document: String,
+}
+
+/// What was found at the start.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Documents, in order of their owners.
+    pub(super) documents: Vec<(String, Stored)>,
+    /// Why an owner's document is left out, in words, and where it is kept.
+    pub(super) broken: BTreeMap<String, String>,
+}
+
+/// Why a stored document is not there.
+enum Unreadable {
+    Io(io::Error),
+    Broken(String),
 }
 
 /// The run directory. Held by one router at a time.
@@ -50,28 +73,81 @@ impl Store {
         Ok(Store { directory: directory.to_owned(), _lock: lock })
     }
 
-    /// All stored documents. One that cannot be read is left out, with a line of log.
-    pub(super) fn load(&self) -> Vec<(String, Stored)> {
-        let mut all = Vec::new();
+    /// All stored documents. One that cannot be read is set aside, and told of until its owner has
+    /// another one or is forgotten.
+    pub(super) fn load(&self) -> Loaded {
+        let mut loaded = Loaded::default();
+        let mut aside = BTreeMap::new();
         let entries = fs::read_dir(desired(&self.directory)).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
-            let is_ours = path.extension().is_some_and(|extension| extension == "json");
             let Some(owner) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            if !is_ours || !is_owner_name(owner) {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if !is_owner_name(owner) {
                 continue;
             }
-            let read = fs::read_to_string(&path)
-                .map_err(|error| error.to_string())
-                .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
-            match read {
-                Ok(stored) => all.push((owner.to_owned(), stored)),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), error, "a stored document is left out");
+            let owner = owner.to_owned();
+            match extension {
+                Some("json") => match read(&path) {
+                    Ok(stored) => loaded.documents.push((owner, stored)),
+                    Err(why) => {
+                        let broken = self.set_aside(&owner, &path, &why);
+                        loaded.broken.insert(owner, broken);
+                    }
+                },
+                Some(other) if other.starts_with(ASIDE) => {
+                    let latest: &mut PathBuf = aside.entry(owner).or_default();
+                    *latest = path.max(std::mem::take(latest));
                 }
+                Some(_) | None => {}
             }
         }
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+        for (owner, path) in aside {
+            let is_there = loaded.documents.iter().any(|(name, _)| *name == owner);
+            if !is_there && !loaded.broken.contains_key(&owner) {
+                let words =
+                    format!("an earlier run could not read it; it is kept as {}", path.display());
+                loaded.broken.insert(owner, words);
+            }
+        }
+        loaded.documents.sort_by(|(a, _), (b, _)| a.cmp(b));
+        loaded
+    }
+
+    /// Sets a document aside that cannot be read; says what became of it.
+    fn set_aside(&self, owner: &str, path: &Path, why: &Unreadable) -> String {
+        let words = match why {
+            // It may be read another time.
+            Unreadable::Io(error) => format!("it cannot be read: {error}"),
+            Unreadable::Broken(error) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                // Ten digits until the year 2286: the order of names is that of time.
+                let kept = path.with_extension(format!("{ASIDE}{:010}", now.as_secs()));
+                let renamed = fs::rename(path, &kept).and_then(|()| self.drop_aside(owner, KEPT));
+                let place = match renamed {
+                    Ok(()) => format!("it is kept as {}", kept.display()),
+                    Err(error) => format!("it could not be set aside: {error}"),
+                };
+                format!("it is broken ({error}); {place}")
+            }
+        };
+        tracing::error!(owner, words, "a stored document is left out");
+        words
+    }
+
+    /// Removes what was set aside of an owner, but for the last few.
+    fn drop_aside(&self, owner: &str, keep: usize) -> io::Result<()> {
+        let mut aside = Vec::new();
+        for entry in fs::read_dir(desired(&self.directory))? {
+            let path = entry?.path();
+            let of_owner = path.file_stem().is_some_and(|stem| stem == owner);
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if of_owner && extension.is_some_and(|extension| extension.starts_with(ASIDE)) {
+                aside.push(path);
+            }
+        }
+        aside.sort();
+        aside.truncate(aside.len().saturating_sub(keep));
+        aside.into_iter().try_for_each(|path| absent_is_fine(fs::remove_file(path)))
     }
 
     /// Stores an owner's document in place of the one before.
@@ -85,9 +161,10 @@ impl Store {
         fs::rename(&temporary, &path)
     }
 
-    /// Removes an owner's document; none there is success.
+    /// Removes an owner's document and what was set aside of it; none there is success.
     pub(super) fn remove(&self, owner: &str) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.path(owner)))
+        absent_is_fine(fs::remove_file(self.path(owner)))?;
+        self.drop_aside(owner, 0)
     }
 
     /// Whether a router ran before with this directory and did not take its routes away.
@@ -106,10 +183,16 @@ impl Store {
     }
 }
 
+fn read(path: &Path) -> Result<Stored, Unreadable> {
+    let bytes = fs::read(path).map_err(Unreadable::Io)?;
+    serde_json::from_slice(&bytes).map_err(|error| Unreadable::Broken(error.to_string()))
+}
+
 /// Removes what routers and agents leave in a run directory; what others keep there stays.
 pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(desired(directory)))?;
-    for name in ["router.running", "router.lock", "router.sock", "agent.sock", "agent.served"] {
+    let files = ["router.running", "router.fib", "router.lock", "router.sock"];
+    for name in files.into_iter().chain(["agent.sock", "agent.served", "fib.owners", "fib.sock"]) {
         absent_is_fine(fs::remove_file(directory.join(name)))?;
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! Tables page by page, with filters, and why a prefix goes the way it does.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use bgp_packet::Attributes;
 use bgp_policy::{
@@ -8,8 +10,9 @@ use bgp_policy::{
 };
 use bgp_speaker::{Cursor, Filter, PathState, Reason, Table, TableRow};
 use inet::{Family, Prefix};
-use node_api::{Refusal, v1};
+use node_api::{Refusal, Reply, v1};
 
+use super::answers::{Answer, Explaining, SLICE, STEP, Walk, answer_page};
 use super::calls::Page;
 use super::router::Router;
 use super::show;
@@ -17,72 +20,76 @@ use super::show;
 /// The cursor of the first page.
 const START: &str = "start";
 
-/// Paths of one page with a cursor, at most: what the tables look at in one go.
-const ROWS: usize = 500;
+/// Paths of one page with a cursor, at most. There are fewer where a slice ends before.
+const ROWS: usize = 2000;
 
 /// Which paths of a table are shown.
-struct Only {
+pub(super) struct Only {
     community: Option<CommunityPattern>,
     as_path: Option<PathPattern>,
     from: Option<IpAddr>,
 }
 
 impl Router {
-    pub(super) fn routes(&self, request: &v1::ListRoutesRequest) -> Result<v1::RoutePage, Refusal> {
-        let table = self.table(request)?;
-        let (family, filter) = filter(request)?;
-        let only = Only::new(request)?;
+    pub(super) fn routes(&mut self, request: &v1::ListRoutesRequest, reply: Reply<v1::RoutePage>) {
+        let read = || Ok((self.table(request)?, filter(request)?, Only::new(request)?));
+        let (table, (family, filter), only) = match read() {
+            Ok(read) => read,
+            Err(refusal) => return reply.send(Err(refusal)),
+        };
         if !request.cursor.is_empty() {
-            return self.rows(request, table, (family, filter), &only);
+            return self.rows(request, table, (family, filter), &only, reply);
         }
-        // In the order of prefixes: all of the table is looked at.
-        let (after, limit) = (&request.after, request.limit);
-        let mut page = Page::new(&family.to_string(), "", after, limit)?;
-        let mut cursor = Cursor::default();
-        loop {
-            let known = self.parts.speaker.page(family, table, filter, cursor, ROWS);
-            let found = known.unwrap_or_default();
-            let mut rows = found.rows.into_iter().filter(|row| only.has(row)).peekable();
-            while let Some(first) = rows.next() {
-                let prefix = first.prefix;
-                let mut of_prefix = vec![first];
-                while let Some(row) = rows.next_if(|row| row.prefix == prefix) {
-                    of_prefix.push(row);
-                }
-                // Only what is on the page is put into words.
-                page.add(prefix, || of_prefix.iter().map(show::row).collect());
+        // In the order of prefixes: all of the table is looked at, in slices.
+        match Page::new(&family.to_string(), "", &request.after, request.limit) {
+            Ok(page) => {
+                let cursor = Cursor::default();
+                let walk = Walk { reply, table, family, filter, only, page, cursor };
+                self.answers.add(Answer::Page(Box::new(walk)));
             }
-            match found.next {
-                Some(next) => cursor = next,
-                None => break,
-            }
+            Err(refusal) => reply.send(Err(refusal)),
         }
-        let more = page.more;
-        let routes = page.items.into_values().flatten().collect();
-        Ok(v1::RoutePage { routes, more, cursor: String::new() })
     }
 
-    /// A page in the table's own order.
+    /// A page in the table's own order: what is found in one slice.
     fn rows(
         &self,
         request: &v1::ListRoutesRequest,
         table: Table,
         (family, filter): (Family, Filter),
         only: &Only,
-    ) -> Result<v1::RoutePage, Refusal> {
-        let cursor = match request.cursor.as_str() {
-            START => Cursor::default(),
-            text => Cursor(text.parse().map_err(|_| {
-                Refusal::Invalid(format!("{text:?} is no cursor; `{START}` is the first page's"))
-            })?),
+        reply: Reply<v1::RoutePage>,
+    ) {
+        let began = Instant::now();
+        let mut next = match request.cursor.as_str() {
+            START => Some(Cursor::default()),
+            text => match text.parse() {
+                Ok(cursor) => Some(Cursor(cursor)),
+                Err(_) => {
+                    let why = format!("{text:?} is no cursor; `{START}` is the first page's");
+                    return reply.send(Err(Refusal::Invalid(why)));
+                }
+            },
         };
-        let limit = usize::try_from(request.limit).unwrap_or(ROWS);
-        let limit = if limit == 0 { ROWS } else { limit };
-        let found = self.parts.speaker.page(family, table, filter, cursor, limit);
-        let found = found.unwrap_or_default();
-        let routes = found.rows.iter().filter(|row| only.has(row)).map(show::row).collect();
-        let cursor = found.next.map(|next| next.0.to_string()).unwrap_or_default();
-        Ok(v1::RoutePage { routes, more: !cursor.is_empty(), cursor })
+        let limit = match usize::try_from(request.limit).unwrap_or(ROWS) {
+            0 => ROWS,
+            limit => limit.min(ROWS),
+        };
+        let mut rows = Vec::new();
+        while let Some(cursor) = next
+            && rows.len() < limit
+        {
+            let step = STEP.min(limit - rows.len());
+            let found = self.parts.speaker.page(family, table, filter, cursor, step);
+            let found = found.unwrap_or_default();
+            rows.extend(found.rows.into_iter().filter(|row| only.has(row)));
+            next = found.next;
+            if began.elapsed() >= SLICE {
+                break;
+            }
+        }
+        let cursor = next.map(|next| next.0.to_string()).unwrap_or_default();
+        answer_page(reply, rows, next.is_some(), cursor);
     }
 
     fn table(&self, request: &v1::ListRoutesRequest) -> Result<Table, Refusal> {
@@ -99,11 +106,15 @@ impl Router {
     }
 
     pub(super) fn explain(
-        &self,
+        &mut self,
         request: &v1::ExplainRouteRequest,
-    ) -> Result<v1::Explanation, Refusal> {
+        reply: Reply<v1::Explanation>,
+    ) {
+        let wanted = match prefix_or_address(&request.prefix) {
+            Ok(wanted) => wanted,
+            Err(refusal) => return reply.send(Err(refusal)),
+        };
         let speaker = &self.parts.speaker;
-        let wanted = prefix_or_address(&request.prefix)?;
         let has = |prefix: &Prefix| {
             !speaker.route(prefix).is_empty() || self.parts.table.route(prefix).is_some()
         };
@@ -115,7 +126,9 @@ impl Router {
                 .filter_map(|len| Prefix::truncated(address, len).ok())
                 .find(has),
         };
-        let Some(prefix) = found.filter(has) else { return Ok(v1::Explanation::default()) };
+        let Some(prefix) = found.filter(has) else {
+            return reply.send(Ok(v1::Explanation::default()));
+        };
         let best = speaker.explain_best(&prefix);
         let steps = best.steps.iter().map(|step| v1::DecisionStep {
             step: step.step.to_string(),
@@ -127,49 +140,57 @@ impl Router {
                 })
                 .collect(),
         });
-        let neighbors: std::collections::BTreeSet<IpAddr> =
-            best.paths.iter().filter_map(|path| path.peer).collect();
-        let imports = neighbors.iter().filter_map(|neighbor| {
-            let policy = Some(verdict(&speaker.explain_import(neighbor, &prefix)?));
-            Some(v1::ImportVerdict { neighbor: neighbor.to_string(), policy })
-        });
+        let neighbors: BTreeSet<IpAddr> = best.paths.iter().filter_map(|path| path.peer).collect();
+        let place = self.parts.placement.place;
         let fib = self.parts.table.route(&prefix);
-        Ok(v1::Explanation {
+        let answer = v1::Explanation {
             prefix: prefix.to_string(),
             steps: steps.collect(),
-            imports: imports.collect(),
-            advertisements: self.advertisements(&prefix),
-            fib: fib.map(|view| show::fib(&view, self.parts.table_id, |link| self.link(link))),
+            fib: fib.map(|view| show::fib(&view, place, |link| self.link(link))),
             paths: best.paths.iter().map(|route| show::route(&prefix, route)).collect(),
-        })
+            ..Default::default()
+        };
+        let imports = neighbors.into_iter().collect();
+        let peers = speaker.peers().map(|peer| peer.config.address).collect();
+        let explaining = Explaining { reply, prefix, answer, imports, peers };
+        self.answers.add(Answer::Explanation(Box::new(explaining)));
     }
 
-    /// Per peer, whether it is told of a prefix.
-    fn advertisements(&self, prefix: &Prefix) -> Vec<v1::Advertisement> {
-        let speaker = &self.parts.speaker;
-        let told = |peer: bgp_speaker::PeerSnapshot| {
-            let address = peer.config.address;
-            let export = speaker.explain_export(&address, prefix)?;
-            let paths = export.paths.iter().map(|path| v1::ExportedPath {
-                from: path.from.map(|from| from.to_string()).unwrap_or_default(),
-                path_id: path.path_id.0,
-                refused: path.refused.map(|why| why.to_string()).unwrap_or_default(),
-                policy: path.policy.as_ref().map(verdict),
-                route: path.sent.as_ref().map(|sent| show::path(prefix, sent)),
-            });
-            Some(v1::Advertisement {
-                neighbor: address.to_string(),
-                sent: export.reason == Reason::Announced,
-                reason: export.reason.to_string(),
-                paths: paths.collect(),
-            })
-        };
-        speaker.peers().filter_map(told).collect()
+    /// What the import policy of a peer says of its path.
+    pub(super) fn explain_import(
+        &self,
+        neighbor: &IpAddr,
+        prefix: &Prefix,
+    ) -> Option<v1::ImportVerdict> {
+        let policy = Some(verdict(&self.parts.speaker.explain_import(neighbor, prefix)?));
+        Some(v1::ImportVerdict { neighbor: neighbor.to_string(), policy })
+    }
+
+    /// Whether a peer is told of a prefix.
+    pub(super) fn advertisement(
+        &self,
+        neighbor: &IpAddr,
+        prefix: &Prefix,
+    ) -> Option<v1::Advertisement> {
+        let export = self.parts.speaker.explain_export(neighbor, prefix)?;
+        let paths = export.paths.iter().map(|path| v1::ExportedPath {
+            from: path.from.map(|from| from.to_string()).unwrap_or_default(),
+            path_id: path.path_id.0,
+            refused: path.refused.map(|why| why.to_string()).unwrap_or_default(),
+            policy: path.policy.as_ref().map(verdict),
+            route: path.sent.as_ref().map(|sent| show::path(prefix, sent)),
+        });
+        Some(v1::Advertisement {
+            neighbor: neighbor.to_string(),
+            sent: export.reason == Reason::Announced,
+            reason: export.reason.to_string(),
+            paths: paths.collect(),
+        })
     }
 }
 
 impl Only {
-    fn new(request: &v1::ListRoutesRequest) -> Result<Only, Refusal> {
+    pub(super) fn new(request: &v1::ListRoutesRequest) -> Result<Only, Refusal> {
         let invalid = |error: &dyn std::fmt::Display| Refusal::Invalid(error.to_string());
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let community = some(&request.community);
@@ -190,7 +211,7 @@ impl Only {
         })
     }
 
-    fn has(&self, row: &TableRow) -> bool {
+    pub(super) fn has(&self, row: &TableRow) -> bool {
         let Only { community, as_path, from } = self;
         let attributes = &row.attributes;
         community.as_ref().is_none_or(|pattern| has_community(pattern, attributes))

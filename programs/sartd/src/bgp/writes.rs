@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use kernel::fib::{Fib, FibEvents};
 use route_table::KernelEvent;
 use tokio::task::JoinHandle;
 
 use super::router::Router;
-use super::start;
 
 /// Kernel writes of one batch.
 const BATCH: usize = 4096;
+
+/// Kernel writes that wait for the batch under way. What is not put out yet is decided later, by what
+/// is wanted then: a prefix that changes twice is written once, and one write may do for many.
+pub(super) const WAITING: usize = 2 * BATCH;
 
 /// The pause before the kernel's news are asked for again after they stopped.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -33,22 +35,6 @@ impl Router {
                 tracing::error!(%error, "the kernel's news stopped");
                 self.kernel_lost = Some(error.to_string());
                 self.reopen_at = Some(self.parts.clock.now() + REOPEN);
-            }
-        }
-    }
-
-    /// Opens both ways to the kernel anew; all is then read again.
-    pub(super) fn reopen_kernel(&mut self) -> Option<FibEvents> {
-        match start::open(self.parts.routes.owner(), &self.parts.tables) {
-            Ok(Fib { routes, events }) => {
-                self.parts.routes = routes;
-                (self.kernel_lost, self.reopen_at) = (None, None);
-                Some(events)
-            }
-            Err(error) => {
-                self.kernel_lost = Some(error.to_string());
-                self.reopen_at = Some(self.parts.clock.now() + REOPEN);
-                None
             }
         }
     }
@@ -100,4 +86,12 @@ pub(super) async fn finished(task: &mut Option<JoinHandle<Written>>) -> Written 
     *task = None;
     // A task that panicked has answered nothing; the route table learns from the kernel's news.
     written.unwrap_or_default()
+}
+
+/// How a task ended, none when it panicked; never when there is none.
+pub(super) async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
+    match task {
+        Some(task) => task.await.ok(),
+        None => std::future::pending().await,
+    }
 }

@@ -1,13 +1,12 @@
 //! Routers at the ends of channels: asked for their routes, or told what to announce.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use inet::{Family, NextHop, Prefix};
 use node_api::{CallError, Endpoint, RouterClient, Token, v1};
 use route_table::{Target, distance};
-use router_config::{Document, PathGroup};
+use router_config::{Document, PathGroup, RouterEnd};
 use tokio::sync::{mpsc, watch};
 
 use super::channel::Wish;
@@ -29,7 +28,7 @@ const MAX_ROUTES: usize = 4_000_000;
 /// All routes of a router, as they are now.
 #[derive(Debug)]
 pub(super) struct Heard {
-    pub(super) endpoint: SocketAddr,
+    pub(super) endpoint: RouterEnd,
     pub(super) family: Family,
     /// None when the router has been silent for too long.
     pub(super) routes: Option<BTreeMap<Prefix, Wish>>,
@@ -37,15 +36,25 @@ pub(super) struct Heard {
     pub(super) problem: Option<String>,
 }
 
+/// A client of a router. A token is for TCP alone.
+fn client(endpoint: &RouterEnd, token: Option<&Token>) -> Option<RouterClient> {
+    let client = match endpoint {
+        RouterEnd::Socket(path) => RouterClient::new(Endpoint::Unix(path.into()), None),
+        RouterEnd::Tcp(address) => RouterClient::new(Endpoint::Tcp(*address), token),
+    };
+    match client {
+        Ok(client) => Some(client),
+        Err(error) => {
+            tracing::error!(%endpoint, %error, "no router can be there");
+            None
+        }
+    }
+}
+
 /// Asks a router again and again, and tells of each change.
-pub(super) async fn listen(
-    endpoint: SocketAddr,
-    family: Family,
-    token: Option<Token>,
-    heard: mpsc::Sender<Heard>,
-) {
-    let Ok(client) = RouterClient::new(Endpoint::Tcp(endpoint), token.as_ref()) else {
-        tracing::error!(%endpoint, "no router can be at this address");
+pub(super) async fn listen(endpoint: RouterEnd, family: Family, heard: mpsc::Sender<Heard>) {
+    // Reading needs no token.
+    let Some(client) = client(&endpoint, None) else {
         return;
     };
     let mut known: Option<BTreeMap<Prefix, Wish>> = None;
@@ -78,6 +87,7 @@ pub(super) async fn listen(
             }
         };
         if let Some((routes, problem)) = news
+            && let endpoint = endpoint.clone()
             && heard.send(Heard { endpoint, family, routes, problem }).await.is_err()
         {
             return;
@@ -123,20 +133,23 @@ async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, W
 /// Tells a router what to announce for a channel: the whole of it, after each change, and when the
 /// router does not know it any more.
 pub(super) async fn tell(
-    endpoint: SocketAddr,
+    endpoint: RouterEnd,
     channel: String,
     token: Option<Token>,
-    mut prefixes: watch::Receiver<BTreeSet<Prefix>>,
+    mut prefixes: watch::Receiver<Option<BTreeSet<Prefix>>>,
 ) {
-    let Ok(client) = RouterClient::new(Endpoint::Tcp(endpoint), token.as_ref()) else {
-        tracing::error!(%endpoint, "no router can be at this address");
+    let Some(client) = client(&endpoint, token.as_ref()) else {
         return;
     };
+    // What was announced before this run stays until all sources have been read.
+    if prefixes.wait_for(Option::is_some).await.is_err() {
+        return;
+    }
     let owner = owner_name(&channel);
     let mut generation = 0;
     let mut warned = false;
     loop {
-        let now: Vec<Prefix> = prefixes.borrow_and_update().iter().copied().collect();
+        let now: Vec<Prefix> = prefixes.borrow_and_update().iter().flatten().copied().collect();
         generation += 1;
         let expected = (!now.is_empty()).then_some(generation);
         match announce(&client, &owner, generation, now).await {
@@ -201,8 +214,8 @@ async fn announce(
 }
 
 /// Takes back what a router was told for a channel.
-pub(super) async fn take_back(endpoint: SocketAddr, channel: &str, token: Option<&Token>) {
-    if let Ok(client) = RouterClient::new(Endpoint::Tcp(endpoint), token)
+pub(super) async fn take_back(endpoint: &RouterEnd, channel: &str, token: Option<&Token>) {
+    if let Some(client) = client(endpoint, token)
         && let Err(error) = client.forget(&owner_name(channel)).await
     {
         tracing::warn!(%endpoint, channel, %error, "routes stay announced");
@@ -257,7 +270,7 @@ mod tests {
     async fn all_pages_of_a_router_are_read() {
         let (calls, mut requests) = mpsc::channel(1);
         let (_neighbors, neighbors) = watch::channel(Arc::default());
-        let (_advertised, advertised) = watch::channel(Arc::default());
+        let advertised = Default::default();
         let mut server = Server::new(calls, Views { neighbors, advertised });
         let address = server.listen_tcp("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
         let router = tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use inet::{Family, LinkName, NextHop, Prefix};
 use node_api::v1;
 use route_table::{KernelTarget, LinkIndex, Origin, Redistributed, Target, distance};
-use router_config::{Channel, ChannelEnd};
+use router_config::{Channel, ChannelEnd, RouterEnd};
 
 /// Owners that may hand routes over to one channel.
 pub(super) const MAX_OWNERS: usize = 64;
@@ -26,6 +26,9 @@ pub(super) struct ChannelState {
     pub(super) sources: BTreeMap<String, BTreeMap<Prefix, Wish>>,
     /// The sources that are owners: known by gRPC alone.
     pub(super) owners: BTreeSet<String>,
+    /// Sources that have not been read since the start. Until they are, routers keep what they were
+    /// told by the run before.
+    pub(super) unread: BTreeSet<String>,
 }
 
 /// Finds what makes no sense in the channels.
@@ -44,11 +47,11 @@ pub(super) fn check(channels: &[Channel]) -> anyhow::Result<()> {
         if let Some(both) = from.intersection(&to).next() {
             anyhow::bail!("channel {name:?} takes routes from table {both} and gives them to it");
         }
-        let endpoints = |ends: &[ChannelEnd]| -> BTreeSet<std::net::SocketAddr> {
+        let endpoints = |ends: &[ChannelEnd]| -> BTreeSet<RouterEnd> {
             ends.iter()
                 .filter_map(|end| match end {
                     ChannelEnd::Kernel { .. } => None,
-                    ChannelEnd::Bgp { endpoint } => Some(*endpoint),
+                    ChannelEnd::Bgp { endpoint } => Some(endpoint.clone()),
                 })
                 .collect()
         };
@@ -62,19 +65,41 @@ pub(super) fn check(channels: &[Channel]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Finds routers that would be sent the token in clear over a network: whoever can read it there can
+/// announce routes.
+pub(super) fn check_token(channels: &[Channel]) -> anyhow::Result<()> {
+    for end in channels.iter().flat_map(|channel| &channel.publishers) {
+        if let ChannelEnd::Bgp { endpoint: RouterEnd::Tcp(address) } = end
+            && !address.ip().is_loopback()
+        {
+            anyhow::bail!(
+                "token-in-clear: the token would go to {address} unencrypted; run a FIB controller \
+                 beside that router, or reach it by a tunnel that ends on this machine"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The name of a kernel table as a source.
 pub(super) fn kernel_name(table: u32) -> String {
     format!("kernel {table}")
 }
 
 /// The name of a router as a source.
-pub(super) fn bgp_name(endpoint: &std::net::SocketAddr) -> String {
+pub(super) fn bgp_name(endpoint: &RouterEnd) -> String {
     format!("bgp {endpoint}")
 }
 
 impl ChannelState {
-    pub(super) fn new(config: Channel) -> ChannelState {
-        ChannelState { config, sources: BTreeMap::new(), owners: BTreeSet::new() }
+    /// A channel that has read nothing yet. `owners` had handed routes over to the run before.
+    pub(super) fn new(config: Channel, owners: &[String]) -> ChannelState {
+        let ends = config.subscribers.iter().flat_map(|end| match end {
+            ChannelEnd::Kernel { tables } => tables.iter().map(|t| kernel_name(*t)).collect(),
+            ChannelEnd::Bgp { endpoint } => vec![bgp_name(endpoint)],
+        });
+        let unread = ends.chain(owners.iter().cloned()).collect();
+        ChannelState { config, sources: BTreeMap::new(), owners: BTreeSet::new(), unread }
     }
 
     /// Puts a source's wish in place of its former one; false when nothing changed.
@@ -215,12 +240,15 @@ mod tests {
     }
 
     fn channel() -> ChannelState {
-        ChannelState::new(Channel {
-            name: "c".to_owned(),
-            ip_version: Family::Ipv4,
-            subscribers: Vec::new(),
-            publishers: Vec::new(),
-        })
+        ChannelState::new(
+            Channel {
+                name: "c".to_owned(),
+                ip_version: Family::Ipv4,
+                subscribers: Vec::new(),
+                publishers: Vec::new(),
+            },
+            &[],
+        )
     }
 
     #[test]
@@ -282,5 +310,18 @@ mod tests {
         assert!(check(std::slice::from_ref(&config)).is_ok());
         config.publishers = vec![ChannelEnd::Kernel { tables: vec![8] }];
         assert!(check(&[config]).unwrap_err().to_string().contains("table 8"));
+    }
+
+    #[test]
+    fn the_token_leaves_the_machine_to_nobody() {
+        let mut config = channel().config;
+        let mut may = |endpoint| {
+            config.publishers = vec![ChannelEnd::Bgp { endpoint }];
+            check_token(std::slice::from_ref(&config)).is_ok()
+        };
+        assert!(may(RouterEnd::Socket("/run/sart/router.sock".to_owned())));
+        assert!(may(RouterEnd::Tcp("127.0.0.1:5000".parse().unwrap())));
+        assert!(may(RouterEnd::Tcp("[::1]:5000".parse().unwrap())));
+        assert!(!may(RouterEnd::Tcp("10.0.0.1:5000".parse().unwrap())));
     }
 }

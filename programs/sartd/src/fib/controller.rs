@@ -10,7 +10,7 @@ use route_table::{
     Config, Input, KernelEvent, Output, Redistributed, RouteTable, Selector, SourceId, Sources,
     Write,
 };
-use router_config::{Channel, ChannelEnd};
+use router_config::{Channel, ChannelEnd, RouterEnd};
 
 use super::channel::{self, ChannelState, MAX_OWNERS, Wish, bgp_name, kernel_name, of_kernel};
 
@@ -20,8 +20,11 @@ pub(super) enum Do {
     /// Write this into a table, in order.
     Write(u32, Write),
     /// These are all prefixes that a router shall announce for a channel.
-    Announce(String, std::net::SocketAddr, BTreeSet<Prefix>),
+    Announce(String, RouterEnd, BTreeSet<Prefix>),
 }
+
+/// Owners by the names of their channels.
+pub(super) type Owners = BTreeMap<String, Vec<String>>;
 
 /// Channels, and the kernel's tables that they touch.
 pub(super) struct Controller {
@@ -33,7 +36,12 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    pub(super) fn new(channels: Vec<Channel>) -> Controller {
+    /// `owners`: those of each channel, by its name, in the run before.
+    pub(super) fn new(channels: Vec<Channel>, owners: &Owners) -> Controller {
+        let state = |channel: Channel| {
+            let known = owners.get(&channel.name).map(Vec::as_slice).unwrap_or_default();
+            ChannelState::new(channel, known)
+        };
         let mut tables = BTreeMap::new();
         let ends = |channel: &Channel| {
             let (from, to) = (channel.subscribers.clone(), channel.publishers.clone());
@@ -57,7 +65,7 @@ impl Controller {
         };
         let announce = (0..channels.len()).collect();
         Controller {
-            channels: channels.into_iter().map(ChannelState::new).collect(),
+            channels: channels.into_iter().map(state).collect(),
             tables: tables.into_iter().map(make).collect(),
             sources: Sources::default(),
             announce,
@@ -66,7 +74,31 @@ impl Controller {
 
     /// The kernel's news of a table.
     pub(super) fn kernel(&mut self, now: Timestamp, table: u32, event: KernelEvent) {
+        if matches!(event, KernelEvent::Snapshot(_)) {
+            self.was_read(&kernel_name(table));
+        }
         self.input(now, table, Input::Kernel(event));
+    }
+
+    /// All of a source is known.
+    fn was_read(&mut self, source: &str) {
+        for (at, channel) in (0..).zip(&mut self.channels) {
+            if channel.unread.remove(source) {
+                self.announce.insert(at);
+            }
+        }
+    }
+
+    /// The owners of each channel.
+    pub(super) fn owners(&self) -> Owners {
+        let of = |channel: &ChannelState| {
+            // One that has not come back yet may still do so after the next restart. Names of tables
+            // and routers have a space, those of owners have none.
+            let unread = channel.unread.iter().filter(|name| !name.contains(' '));
+            let all: BTreeSet<String> = channel.owners.iter().chain(unread).cloned().collect();
+            (channel.config.name.clone(), all.into_iter().collect())
+        };
+        self.channels.iter().map(of).collect()
     }
 
     pub(super) fn input(&mut self, now: Timestamp, table: u32, input: Input) {
@@ -79,11 +111,12 @@ impl Controller {
     pub(super) fn router(
         &mut self,
         now: Timestamp,
-        endpoint: &std::net::SocketAddr,
+        endpoint: &RouterEnd,
         family: Family,
-        routes: &BTreeMap<Prefix, Wish>,
+        routes: Option<&BTreeMap<Prefix, Wish>>,
     ) {
         let name = bgp_name(endpoint);
+        let nothing = BTreeMap::new();
         let subscribes = |channel: &ChannelState| {
             channel.config.ip_version == family
                 && channel.config.subscribers.iter().any(
@@ -93,7 +126,13 @@ impl Controller {
         let of: Vec<usize> =
             (0..).zip(&self.channels).filter(|(_, c)| subscribes(c)).map(|(at, _)| at).collect();
         for at in of {
-            self.replace(now, at, &name, routes);
+            self.replace(now, at, &name, routes.unwrap_or(&nothing));
+            if routes.is_some()
+                && let Some(channel) = self.channels.get_mut(at)
+                && channel.unread.remove(&name)
+            {
+                self.announce.insert(at);
+            }
         }
     }
 
@@ -122,6 +161,9 @@ impl Controller {
             }
         };
         channel.owners.insert(owner.clone());
+        if channel.unread.remove(owner) {
+            self.announce.insert(at);
+        }
         self.replace(now, at, owner, &wishes);
         let routes = u32::try_from(wishes.len()).unwrap_or(u32::MAX);
         Ok(v1::SetRoutesReply { accepted: true, problems: Vec::new(), routes })
@@ -132,6 +174,9 @@ impl Controller {
         for at in 0..self.channels.len() {
             let Some(state) = self.channels.get_mut(at) else { continue };
             let named = channel.is_empty() || state.config.name == channel;
+            if named && state.unread.remove(owner) {
+                self.announce.insert(at);
+            }
             if named && state.owners.remove(owner) {
                 self.replace(now, at, owner, &BTreeMap::new());
             }
@@ -142,6 +187,11 @@ impl Controller {
     pub(super) fn sweep(&mut self, now: Timestamp) {
         for table in self.tables.values_mut() {
             table.handle(now, Input::Sweep);
+        }
+        for (at, channel) in (0..).zip(&mut self.channels) {
+            if !std::mem::take(&mut channel.unread).is_empty() {
+                self.announce.insert(at);
+            }
         }
     }
 
@@ -179,10 +229,13 @@ impl Controller {
         }
         for at in std::mem::take(&mut self.announce) {
             let Some(channel) = self.channels.get(at) else { continue };
+            if !channel.unread.is_empty() {
+                continue;
+            }
             for end in &channel.config.publishers {
                 if let ChannelEnd::Bgp { endpoint } = end {
                     let name = channel.config.name.clone();
-                    todo.push(Do::Announce(name, *endpoint, channel.prefixes()));
+                    todo.push(Do::Announce(name, endpoint.clone(), channel.prefixes()));
                 }
             }
         }
@@ -262,30 +315,43 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::ZERO;
 
+    fn router() -> RouterEnd {
+        RouterEnd::Tcp("127.0.0.1:5000".parse().unwrap())
+    }
+
     /// `kernel 254` into table 100, and owners into tables 100 and 254 and a router.
     fn controller() -> Controller {
+        let mut controller = started(&Owners::new());
+        for table in [100, 254] {
+            read(&mut controller, table);
+        }
+        controller
+    }
+
+    fn read(controller: &mut Controller, table: u32) {
+        let name = "eth0".parse().unwrap();
+        let index = LinkIndex(1);
+        let link = Link { index, name, up: true, master: None, vrf_table: None };
+        let routes = vec![route("10.0.0.0/24", None, 2)];
+        let snapshot = Snapshot { links: vec![link], routes, ..Snapshot::default() };
+        controller.kernel(NOW, table, KernelEvent::Snapshot(snapshot));
+    }
+
+    fn started(owners: &Owners) -> Controller {
         let kernel = |tables: &[u32]| ChannelEnd::Kernel { tables: tables.to_vec() };
-        let bgp = ChannelEnd::Bgp { endpoint: "127.0.0.1:5000".parse().unwrap() };
+        let bgp = ChannelEnd::Bgp { endpoint: router() };
         let channel = |name: &str, subscribers, publishers| Channel {
             name: name.to_owned(),
             ip_version: Family::Ipv4,
             subscribers,
             publishers,
         };
-        let mut controller = Controller::new(vec![
+        let channels = vec![
             channel("copy", vec![kernel(&[254])], vec![kernel(&[100])]),
             channel("owners", vec![bgp.clone()], vec![kernel(&[100, 254])]),
             channel("announce", vec![kernel(&[254])], vec![bgp]),
-        ]);
-        for table in [100, 254] {
-            let name = "eth0".parse().unwrap();
-            let index = LinkIndex(1);
-            let link = Link { index, name, up: true, master: None, vrf_table: None };
-            let routes = vec![route("10.0.0.0/24", None, 2)];
-            let snapshot = Snapshot { links: vec![link], routes, ..Snapshot::default() };
-            controller.kernel(NOW, table, KernelEvent::Snapshot(snapshot));
-        }
-        controller
+        ];
+        Controller::new(channels, owners)
     }
 
     fn route(prefix: &str, gateway: Option<&str>, protocol: u8) -> KernelRoute {
@@ -373,11 +439,11 @@ mod tests {
         // A router's are nearer than an owner's that says nothing.
         let prefix: Prefix = "40.0.0.0/8".parse().unwrap();
         let wish = Wish { distance: 20, target: route_table::Target::Prohibit };
-        let endpoint = "127.0.0.1:5000".parse().unwrap();
+        let endpoint = router();
         let routes = BTreeMap::from([(prefix, wish)]);
-        controller.router(NOW, &endpoint, Family::Ipv4, &routes);
+        controller.router(NOW, &endpoint, Family::Ipv4, Some(&routes));
         check(&mut controller, &["100 40.0.0.0/8=prohibit", "254 40.0.0.0/8=prohibit"]);
-        controller.router(NOW, &endpoint, Family::Ipv4, &BTreeMap::new());
+        controller.router(NOW, &endpoint, Family::Ipv4, None);
         check(&mut controller, &["100 40.0.0.0/8=blackhole", "254 40.0.0.0/8=blackhole"]);
         // The whole set: what is not named any more goes. Nothing of it when something is wrong.
         let wrong = controller.set(NOW, &owner("a", &[("50.0.0.0/8", "nat")])).unwrap();
@@ -388,5 +454,34 @@ mod tests {
         assert!(controller.set(NOW, &owner("A b", &[])).is_err());
         let nowhere = v1::SetRoutesRequest { channel: "x".to_owned(), ..owner("a", &[]) };
         assert!(controller.set(NOW, &nowhere).is_err());
+    }
+
+    #[test]
+    fn a_router_keeps_what_it_was_told_until_all_sources_were_read() {
+        let before = Owners::from([("announce".to_owned(), vec!["ops".to_owned()])]);
+        let mut controller = started(&before);
+        check(&mut controller, &[]);
+        read(&mut controller, 100);
+        check(&mut controller, &[]);
+        // The kernel's table is read, but the owner of the run before has not spoken.
+        read(&mut controller, 254);
+        check(&mut controller, &["100 10.0.0.0/24=%1"]);
+        assert_eq!(controller.owners().get("announce"), before.get("announce"));
+        let set = v1::SetRoutesRequest {
+            channel: "announce".to_owned(),
+            ..owner("ops", &[("60.0.0.0/8", "blackhole")])
+        };
+        assert!(controller.set(NOW, &set).unwrap().accepted);
+        check(&mut controller, &["announce: 10.0.0.0/24 60.0.0.0/8"]);
+
+        // One that does not come back is waited for until the restart is over.
+        let mut controller = started(&before);
+        for table in [100, 254] {
+            read(&mut controller, table);
+        }
+        check(&mut controller, &["100 10.0.0.0/24=%1"]);
+        controller.sweep(NOW);
+        check(&mut controller, &["announce: 10.0.0.0/24"]);
+        assert_eq!(controller.owners().get("announce"), Some(&Vec::new()));
     }
 }

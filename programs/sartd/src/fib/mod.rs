@@ -6,6 +6,8 @@
 mod bgp;
 mod channel;
 mod controller;
+mod kept;
+mod metrics;
 mod run;
 mod show;
 
@@ -18,6 +20,9 @@ use node_api::Token;
 use router_config::Document;
 
 use crate::logging::LogArgs;
+
+/// The port of health and metrics; a router on the same machine has the one before.
+const DEFAULT_HEALTH_PORT: u16 = 8002;
 
 /// The largest configuration file.
 const MAX_FILE: u64 = 16 << 20;
@@ -34,9 +39,12 @@ pub(crate) struct Args {
     /// Where the API's unix socket is, by which changes are allowed.
     #[arg(long, value_name = "FILE", default_value = node_api::DEFAULT_FIB_SOCKET)]
     socket: PathBuf,
-    /// A file with the token that allows changes over TCP, and that routers are told.
+    /// A file with the token that allows changes over TCP, and that routers on this machine are told.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Port of health and metrics [default: 8002, or the file's].
+    #[arg(long, value_name = "PORT")]
+    health_port: Option<u16>,
     /// What becomes of the routes when the controller ends.
     #[arg(long, value_enum, default_value_t = OnExit::Remove)]
     on_exit: OnExit,
@@ -72,11 +80,19 @@ pub(crate) fn main(args: Args) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let endpoint = match args.endpoint.or(document.endpoint) {
+        Some(endpoint) => endpoint,
+        None => node_api::DEFAULT_FIB_TCP.parse()?,
+    };
+    if token.is_some() {
+        channel::check_token(&document.channels)?;
+        if !endpoint.ip().is_loopback() {
+            tracing::warn!(%endpoint, "token-in-clear: whoever changes routes over the network shows the token");
+        }
+    }
     let settings = run::Settings {
-        endpoint: match args.endpoint.or(document.endpoint) {
-            Some(endpoint) => endpoint,
-            None => node_api::DEFAULT_FIB_TCP.parse()?,
-        },
+        endpoint,
+        health_port: args.health_port.or(document.health_port).unwrap_or(DEFAULT_HEALTH_PORT),
         socket: args.socket,
         token,
         keep: args.on_exit == OnExit::Keep,
@@ -106,9 +122,13 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     })?;
     let only = Document {
         endpoint: document.endpoint,
+        health_port: document.health_port,
         channels: document.channels.clone(),
         ..Document::default()
     };
-    anyhow::ensure!(document == only, "{name}: `sartd fib` takes `endpoint` and `channels` alone");
+    anyhow::ensure!(
+        document == only,
+        "{name}: `sartd fib` takes `endpoint`, `health_port` and `channels` alone"
+    );
     Ok(document)
 }

@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use health::{CheckHandle, Checks};
 use inet::{Prefix, Timestamp};
 use kernel::fib::{Fib, FibEvents};
 use kernel::routes::{OwnRoutes, Owner, TABLE_MAIN};
 use node_api::{FibCall, FibServer, Refusal, Token};
+use prometheus_client::registry::Registry;
 use route_table::{Input, KernelEvent, Write};
-use router_config::{Channel, ChannelEnd};
+use router_config::{Channel, ChannelEnd, RouterEnd};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::bgp::{self, Heard};
 use super::controller::{Controller, Do};
+use super::kept::Kept;
+use super::metrics::Metrics;
 use super::show;
+use crate::bgp::open_health;
 
 /// Events that wait for the controller's task.
 const WAITING: usize = 256;
@@ -25,12 +31,17 @@ const WAITING: usize = 256;
 const BURST: usize = 1024;
 /// Kernel writes of one batch.
 const BATCH: usize = 4096;
+/// How often a port of health and metrics that is taken is tried again.
+const HEALTH_AGAIN: Duration = Duration::from_secs(5);
+/// How often routes are counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer from the kernel is waited for at the end.
 const END_TIME: Duration = Duration::from_secs(5);
 
 /// What the controller runs with.
 pub(super) struct Settings {
     pub(super) endpoint: SocketAddr,
+    pub(super) health_port: u16,
     pub(super) socket: PathBuf,
     pub(super) token: Option<Token>,
     pub(super) keep: bool,
@@ -57,19 +68,36 @@ struct Running {
     start: Instant,
     controller: Controller,
     writers: BTreeMap<u32, Writer>,
-    routers: BTreeMap<(SocketAddr, String), watch::Sender<BTreeSet<Prefix>>>,
-    trouble: BTreeMap<SocketAddr, String>,
+    /// What each router is to announce for a channel; none: as before.
+    routers: BTreeMap<(RouterEnd, String), watch::Sender<Option<BTreeSet<Prefix>>>>,
+    trouble: BTreeMap<RouterEnd, String>,
     news: mpsc::Sender<News>,
     token: Option<Token>,
+    kept: Kept,
+    metrics: Metrics,
+    kernel: CheckHandle,
+    /// Tables that were not read since the start.
+    unread: BTreeSet<u32>,
+    /// Something may be counted otherwise.
+    changed: bool,
 }
 
 /// Runs until a signal ends it.
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    let Settings { endpoint, socket, token, keep, restart_time, channels } = settings;
+    let Settings { endpoint, health_port, socket, token, keep, restart_time, channels } = settings;
     let (news, mut heard) = mpsc::channel(WAITING);
+    let kept = Kept::open(&socket);
+    let controller = Controller::new(channels.clone(), kept.owners());
+    let checks = Checks::new();
+    let metrics = Metrics::default();
     let mut running = Running {
         start: Instant::now(),
-        controller: Controller::new(channels.clone()),
+        kernel: checks.add("kernel", "its routes were not read yet"),
+        unread: controller.tables.keys().copied().collect(),
+        metrics: metrics.clone(),
+        changed: true,
+        kept,
+        controller,
         writers: BTreeMap::new(),
         routers: BTreeMap::new(),
         trouble: BTreeMap::new(),
@@ -78,18 +106,23 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     running.open_tables()?;
     running.open_routers(&channels);
+    running.check();
 
     let (calls, mut requests) = mpsc::channel(64);
     let mut server = FibServer::new(calls);
     server.listen_unix(&socket)?;
     let bound = server.listen_tcp(endpoint, token).await?;
-    tracing::info!(%bound, channels = channels.len(), "the FIB controller runs");
+    let registry = Arc::new(metrics.registry());
+    tokio::spawn(serve_health(health_port, checks, registry));
+    tracing::info!(%bound, health_port, channels = channels.len(), "the FIB controller runs");
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let sweep = tokio::time::sleep(restart_time);
     tokio::pin!(sweep);
     let mut swept = false;
+    let mut count = tokio::time::interval(COUNT_EVERY);
+    count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         running.work();
         let wake = running.controller.wake_at();
@@ -109,12 +142,18 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
                 swept = true;
                 let now = running.now();
                 running.controller.sweep(now);
+                running.kept.keep(running.controller.owners());
             }
             () = until(wake) => {
                 let now = running.now();
                 running.controller.tick(now);
             }
+            _ = count.tick() => {
+                running.publish();
+                continue;
+            }
         }
+        running.changed = true;
     }
     tracing::info!(keep, "ending");
     server.stop().await;
@@ -143,20 +182,19 @@ impl Running {
         for channel in channels {
             for end in &channel.subscribers {
                 if let ChannelEnd::Bgp { endpoint } = end
-                    && asked.insert((*endpoint, channel.ip_version))
+                    && asked.insert((endpoint.clone(), channel.ip_version))
                 {
                     let (from, to) = mpsc::channel(1);
-                    let token = self.token.clone();
-                    tokio::spawn(bgp::listen(*endpoint, channel.ip_version, token, from));
+                    tokio::spawn(bgp::listen(endpoint.clone(), channel.ip_version, from));
                     tokio::spawn(forward(to, self.news.clone()));
                 }
             }
             for end in &channel.publishers {
                 if let ChannelEnd::Bgp { endpoint } = end {
-                    let (sender, prefixes) = watch::channel(BTreeSet::new());
+                    let (sender, prefixes) = watch::channel(None);
                     let (name, token) = (channel.name.clone(), self.token.clone());
-                    tokio::spawn(bgp::tell(*endpoint, name.clone(), token, prefixes));
-                    self.routers.insert((*endpoint, name), sender);
+                    tokio::spawn(bgp::tell(endpoint.clone(), name.clone(), token, prefixes));
+                    self.routers.insert((endpoint.clone(), name), sender);
                 }
             }
         }
@@ -165,7 +203,12 @@ impl Running {
     fn take(&mut self, news: News) -> anyhow::Result<()> {
         let now = self.now();
         match news {
-            News::Kernel(table, event) => self.controller.kernel(now, table, event),
+            News::Kernel(table, event) => {
+                if matches!(event, KernelEvent::Snapshot(_)) && self.unread.remove(&table) {
+                    self.check();
+                }
+                self.controller.kernel(now, table, event);
+            }
             News::KernelLost(table, error) => {
                 // Routes stay; whoever started this starts it again, and it finds them.
                 return Err(error).with_context(|| format!("the kernel's news of table {table}"));
@@ -180,10 +223,10 @@ impl Running {
             }
             News::Router(Heard { endpoint, family, routes, problem }) => {
                 match problem {
-                    Some(problem) => self.trouble.insert(endpoint, problem),
+                    Some(problem) => self.trouble.insert(endpoint.clone(), problem),
                     None => self.trouble.remove(&endpoint),
                 };
-                self.controller.router(now, &endpoint, family, &routes.unwrap_or_default());
+                self.controller.router(now, &endpoint, family, routes.as_ref());
             }
         }
         Ok(())
@@ -201,6 +244,7 @@ impl Running {
                 }
                 Do::Announce(channel, endpoint, prefixes) => {
                     if let Some(router) = self.routers.get(&(endpoint, channel)) {
+                        let prefixes = Some(prefixes);
                         router.send_if_modified(|known| {
                             let changed = *known != prefixes;
                             *known = prefixes;
@@ -218,10 +262,12 @@ impl Running {
             let rest = writer.waiting.split_off(writer.waiting.len().min(BATCH));
             let batch = std::mem::replace(&mut writer.waiting, rest);
             let (table, routes, news) = (*number, writer.routes.clone(), self.news.clone());
+            let failures = self.metrics.write_failures.clone();
             tokio::spawn(async move {
                 let results = routes.write(batch.clone()).await;
                 let refused = results.iter().filter(|result| result.is_err()).count();
                 if refused > 0 {
+                    failures.inc_by(refused as u64);
                     tracing::warn!(table, refused, "the kernel refused writes; tried again");
                 }
                 let answers = batch.iter().zip(results).map(|(w, result)| w.done(result)).collect();
@@ -235,17 +281,19 @@ impl Running {
         match call {
             FibCall::Set(request, reply) => {
                 let answer = self.controller.set(now, &request);
+                self.kept.keep(self.controller.owners());
                 reply.send(answer.map_err(Refusal::Invalid));
             }
             FibCall::Forget(request, reply) => {
                 self.controller.forget(now, &request.owner, &request.channel);
+                self.kept.keep(self.controller.owners());
                 reply.send(Ok(node_api::v1::SetRoutesReply {
                     accepted: true,
                     ..Default::default()
                 }));
             }
             FibCall::Channels(reply) => {
-                let trouble = |endpoint: &SocketAddr| self.trouble.get(endpoint).cloned();
+                let trouble = |endpoint: &RouterEnd| self.trouble.get(endpoint).cloned();
                 reply.send(Ok(show::channels(&self.controller, trouble)));
             }
             FibCall::Routes(request, reply) => {
@@ -254,12 +302,26 @@ impl Running {
         }
     }
 
+    /// Ready when all tables were read.
+    fn check(&self) {
+        if self.unread.is_empty() {
+            self.kernel.pass();
+        }
+    }
+
+    /// Counts for the next scrapes, if anything has happened.
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            self.metrics.publish(&self.controller, self.trouble.len());
+        }
+    }
+
     async fn goodbye(self, keep: bool) -> anyhow::Result<()> {
         if keep {
             return Ok(());
         }
         for (endpoint, channel) in self.routers.keys() {
-            let taken = bgp::take_back(*endpoint, channel, self.token.as_ref());
+            let taken = bgp::take_back(endpoint, channel, self.token.as_ref());
             let _ = tokio::time::timeout(END_TIME, taken).await;
         }
         // A batch under way holds the writer until it is done.
@@ -282,6 +344,27 @@ async fn listen(table: u32, mut events: FibEvents, news: mpsc::Sender<News>) {
         if news.send(told).await.is_err() || lost {
             return;
         }
+    }
+}
+
+/// Another program's port does not keep routes out of the kernel: it is tried again.
+async fn serve_health(port: u16, checks: Checks, registry: Arc<Registry>) {
+    let mut warned = false;
+    loop {
+        match open_health(port, &checks, &registry).await {
+            // Served for as long as it is held.
+            Ok(_server) => std::future::pending().await,
+            Err(error) if !warned => {
+                tracing::warn!(
+                    port,
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "HealthListenFailed"
+                );
+                warned = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(HEALTH_AGAIN).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use inet::Prefix;
 use node_api::{Refusal, v1};
 use route_table::{RouteState, Target};
-use router_config::ChannelEnd;
+use router_config::{ChannelEnd, RouterEnd};
 
 use super::channel::{ChannelState, bgp_name, kernel_name};
 use super::controller::Controller;
@@ -14,7 +14,7 @@ const MAX_PAGE: usize = 10_000;
 
 pub(super) fn channels(
     controller: &Controller,
-    trouble: impl Fn(&std::net::SocketAddr) -> Option<String>,
+    trouble: impl Fn(&RouterEnd) -> Option<String>,
 ) -> v1::ChannelList {
     let ends = |ends: &[ChannelEnd]| -> Vec<String> {
         ends.iter()

@@ -52,6 +52,50 @@ fn a_session_with_a_key_needs_it_on_both_ends() {
     });
 }
 
+/// RFC 4724 §4.2, RFC 8538 §3.
+#[test]
+fn a_change_that_needs_a_new_open_is_foretold_and_keeps_routes() {
+    let name = "sessions::a_change_that_needs_a_new_open_is_foretold_and_keeps_routes";
+    let Some(world) = World::enter(name) else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let left = a.router("left", LEFT, &[]);
+        let right = b.bare_router("right", &[]);
+        right.wait_until_up().await;
+        let client = right.client();
+        assert!(client.apply("agent", 1, RIGHT, false).await.unwrap().accepted);
+        eventually("the routes are in the kernel", async || has_routes(&b)).await;
+        let shown = neighbor(&right).await.unwrap();
+        let long = "extended-message".to_owned();
+        assert!(shown.capabilities_sent.contains(&long), "{shown:?}");
+        assert_eq!(shown.capabilities_sent.len(), shown.capabilities_received.len(), "{shown:?}");
+
+        let monitor = b.monitor_routes();
+        let short = RIGHT.replace("65001}", "65001, extended_messages: false}");
+        for dry_run in [true, false] {
+            let reply = client.apply("agent", 2, &short, dry_run).await.unwrap();
+            let [reset] = &reply.resets[..] else { panic!("{reply:?}") };
+            assert_eq!(reset.neighbor, "10.0.0.1");
+            assert!(reset.reason.contains("extended_messages"), "{reset:?}");
+            assert_eq!(is_established(&right).await, dry_run, "a dry run resets nothing");
+        }
+        for router in [&right, &left] {
+            eventually("the session is there again, and nothing is stale", async || {
+                neighbor(router).await.is_some_and(|n| {
+                    let fresh = n.families.iter().all(|family| family.stale == 0);
+                    n.state() == SessionState::Established && n.flaps == 1 && fresh
+                })
+            })
+            .await;
+        }
+        let shown = neighbor(&right).await.unwrap();
+        assert!(!shown.capabilities_sent.contains(&long), "{shown:?}");
+        assert!(shown.capabilities_received.contains(&long), "{shown:?}");
+        assert!(has_routes(&b));
+        assert!(!monitor.text().contains("Deleted"), "a route was away: {}", monitor.text());
+    });
+}
+
 #[test]
 fn ttl_security_keeps_those_out_who_are_too_far() {
     let Some(world) = World::enter("sessions::ttl_security_keeps_those_out_who_are_too_far") else {

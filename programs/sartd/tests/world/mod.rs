@@ -180,6 +180,14 @@ impl Router {
         RouterClient::new(Endpoint::Unix(socket), None).unwrap()
     }
 
+    /// Bytes of memory that it has now.
+    pub(crate) fn memory(&self) -> u64 {
+        let child = self.child.as_ref().expect("the router runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// What it has written to its log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -199,6 +207,12 @@ impl Router {
         let mut child = self.child.take().expect("the router runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let child = self.child.as_ref().expect("the router runs");
+        run("kill", &["-HUP", &child.id().to_string()]).unwrap();
     }
 
     /// SIGTERM; gives the exit code.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use inet::{Family, Prefix};
+use inet::Family;
 
 use crate::bmp::{Down, EncodeError, Peer, Statistic, Termination, Up, View};
 use crate::wire::WallTime;
@@ -135,6 +135,14 @@ pub enum Input {
         /// One whole UPDATE.
         update: Vec<u8>,
     },
+    /// All of a table may be something else, without an [`Input::Update`] for each change: it is
+    /// told once more, withdrawals of what is no longer in it included.
+    Again {
+        /// Whose.
+        key: PeerKey,
+        /// Which.
+        view: View,
+    },
     /// The answer to [`Output::Dump`].
     Dumped(TablePart),
     /// Part of the answer to [`Output::AskStatistics`]: one peer.
@@ -150,12 +158,9 @@ pub enum Input {
     Shutdown(Termination),
 }
 
-/// A place in a table: what lies behind the prefix in the order of prefixes, or the whole table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// The last prefix that has been told; none at the start.
-    pub after: Option<Prefix>,
-}
+/// A place in a table, in the owner's numbers; 0 is the table's begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(pub u64);
 
 /// Part of a table, as it is at the moment of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +204,9 @@ pub enum Output {
         family: Family,
         /// From where.
         from: Cursor,
+        /// The collector knows of an earlier form of the table: what is not in it must be
+        /// withdrawn.
+        again: bool,
         /// Bytes; more than one UPDATE above it is not well behaved.
         budget: usize,
     },
@@ -217,6 +225,21 @@ pub enum Happened {
     Lost(Lost),
     /// Something was not told, because its bytes are no message.
     Refused(EncodeError),
+    /// It is not wanted any more.
+    Stopped,
+}
+
+/// How a station stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is dialled again later.
+    Waiting,
+    /// It is dialled.
+    Connecting,
+    /// Connected, and the tables as they were are still being told.
+    Dumping,
+    /// Connected, and it is told of changes only.
+    Live,
     /// It is not wanted any more.
     Stopped,
 }

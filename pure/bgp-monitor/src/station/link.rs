@@ -24,8 +24,11 @@ type Table = (PeerKey, View, Family);
 #[derive(Debug)]
 enum Step {
     PeerUp(PeerKey),
-    Dump(Table, Cursor),
+    Dump(Table, Cursor, Again),
 }
+
+/// Whether the collector knows of the table in an earlier form.
+type Again = bool;
 
 /// A connection that stands.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Link {
     now: Timestamp,
     room: usize,
     queue: VecDeque<u8>,
+    /// Messages queued since the last look.
+    messages: u64,
     overrun: bool,
     /// The last message that could not be written.
     refused: Option<EncodeError>,
@@ -47,7 +52,7 @@ pub(super) struct Link {
     next_statistics: Option<Timestamp>,
     steps: VecDeque<Step>,
     /// The table that was asked for and has not been answered, and the question's number.
-    asked: Option<(Table, u64)>,
+    asked: Option<(Table, u64, Again)>,
     /// Peers whose coming up has been told.
     known: BTreeSet<PeerKey>,
     /// Tables whose dump has begun: their live updates are told.
@@ -67,6 +72,7 @@ impl Link {
             now,
             room,
             queue: VecDeque::new(),
+            messages: 0,
             overrun: false,
             refused: None,
             waits_since: None,
@@ -97,6 +103,7 @@ impl Link {
             return false;
         }
         self.queue.extend(bytes);
+        self.messages += 1;
         self.waits_since.get_or_insert(self.now);
         true
     }
@@ -141,10 +148,10 @@ impl Link {
     /// Nothing of this peer is to be told any more. Says whether the collector knows of it.
     pub(super) fn forget(&mut self, key: PeerKey) -> bool {
         self.steps.retain(|step| match step {
-            Step::PeerUp(of) | Step::Dump((of, ..), _) => *of != key,
+            Step::PeerUp(of) | Step::Dump((of, ..), ..) => *of != key,
         });
         self.begun.retain(|(of, _)| *of != key);
-        if self.asked.is_some_and(|((of, ..), _)| of == key) {
+        if self.asked.is_some_and(|((of, ..), ..)| of == key) {
             self.asked = None;
         }
         self.known.remove(&key)
@@ -159,17 +166,43 @@ impl Link {
         self.begun.contains(&(key, view))
     }
 
-    /// Whether this is the part that was asked for; then its table goes on or is done.
-    pub(super) fn answered(&mut self, part: &TablePart) -> bool {
+    /// Whether this is the part that was asked for; then its table goes on or is done. What is
+    /// given says whether it is told once more.
+    pub(super) fn answered(&mut self, part: &TablePart) -> Option<Again> {
         let table = (part.key, part.view, part.family);
-        if self.asked != Some((table, part.ticket)) {
-            return false;
-        }
-        self.asked = None;
+        let (_, _, again) =
+            self.asked.take_if(|asked| (asked.0, asked.1) == (table, part.ticket))?;
         if let Some(next) = part.next {
-            self.steps.push_front(Step::Dump(table, next));
+            self.steps.push_front(Step::Dump(table, next, again));
         }
-        true
+        Some(again)
+    }
+
+    /// A table is to be told once more, unless that is still to be begun.
+    pub(super) fn again(&mut self, key: PeerKey, view: View, families: &[Family]) {
+        if !self.live(key, view) {
+            return;
+        }
+        for family in families {
+            let table = (key, view, *family);
+            let waits = |step: &Step| match step {
+                Step::PeerUp(_) => false,
+                Step::Dump(of, from, _) => *of == table && *from == Cursor::default(),
+            };
+            if !self.steps.iter().any(waits) {
+                self.steps.push_back(Step::Dump(table, Cursor::default(), true));
+            }
+        }
+    }
+
+    /// Whether all tables have been told.
+    pub(super) fn is_live(&self) -> bool {
+        self.steps.is_empty() && self.asked.is_none()
+    }
+
+    /// How many messages were queued since the last call.
+    pub(super) fn take_messages(&mut self) -> u64 {
+        std::mem::take(&mut self.messages)
     }
 
     /// Takes the next steps while little waits. `ticket` numbers the questions.
@@ -187,13 +220,14 @@ impl Link {
                         self.introduce(key, peer);
                     }
                 }
-                Step::Dump(table, from) => {
+                Step::Dump(table, from, again) => {
                     let (key, view, family) = table;
                     *ticket = ticket.wrapping_add(1);
-                    self.asked = Some((table, *ticket));
+                    self.asked = Some((table, *ticket, again));
                     self.begun.insert((key, view));
                     let (ticket, budget) = (*ticket, self.dump_chunk);
-                    outputs.push_back(Output::Dump { ticket, key, view, family, from, budget });
+                    let dump = Output::Dump { ticket, key, view, family, from, again, budget };
+                    outputs.push_back(dump);
                 }
             }
         }
@@ -209,7 +243,7 @@ impl Link {
             .flat_map(|view| peer.families.iter().map(move |family| (key, view, *family)))
             .collect();
         for table in tables.into_iter().rev() {
-            self.steps.push_front(Step::Dump(table, Cursor { after: None }));
+            self.steps.push_front(Step::Dump(table, Cursor::default(), false));
         }
     }
 

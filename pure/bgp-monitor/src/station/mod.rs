@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use inet::Timestamp;
 
-pub use io::{Cursor, Happened, Input, Lost, Output, PeerKey, StationConfig, TablePart, Views};
+pub use io::{
+    Cursor, Happened, Input, Lost, Output, PeerKey, Standing, StationConfig, TablePart, Views,
+};
 
 use crate::bmp::{self, Down, Message, Peer, Termination, View};
 use crate::wire::WallTime;
@@ -38,6 +40,7 @@ pub struct Station {
     /// The number of the last question for a table.
     ticket: u64,
     outputs: VecDeque<Output>,
+    messages: u64,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Station {
             failures: 0,
             ticket: 0,
             outputs: VecDeque::new(),
+            messages: 0,
         }
     }
 
@@ -77,6 +81,22 @@ impl Station {
             State::Connected(link) => link.queued(),
             State::New | State::Waiting(_) | State::Connecting | State::Stopped => 0,
         }
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        match &self.state {
+            State::New | State::Waiting(_) => Standing::Waiting,
+            State::Connecting => Standing::Connecting,
+            State::Connected(link) if link.is_live() => Standing::Live,
+            State::Connected(_) => Standing::Dumping,
+            State::Stopped => Standing::Stopped,
+        }
+    }
+
+    /// Messages that were queued for the collector, over all connections.
+    pub fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// What happened.
@@ -114,6 +134,13 @@ impl Station {
                     let update = &update;
                     let sent = Message::RouteMonitoring { peer, at, view, two_octet_as, update };
                     link.queue(&sent);
+                }
+            }
+            Input::Again { key, view } => {
+                if let (State::Connected(link), Some(peer)) =
+                    (&mut self.state, self.peers.get(&key))
+                {
+                    link.again(key, view, &peer.families);
                 }
             }
             Input::Dumped(part) => self.dumped(&part),
@@ -221,15 +248,13 @@ impl Station {
     fn dumped(&mut self, part: &TablePart) {
         let State::Connected(link) = &mut self.state else { return };
         let Some(up) = self.peers.get(&part.key) else { return };
-        if !link.answered(part) {
-            return;
-        }
+        let Some(again) = link.answered(part) else { return };
         let (peer, at, view) = (&up.peer, part.at, part.view);
         for update in &part.updates {
             let two_octet_as = part.two_octet_as;
             link.queue(&Message::RouteMonitoring { peer, at, view, two_octet_as, update });
         }
-        if part.next.is_none() {
+        if part.next.is_none() && !again {
             // RFC 7854 §5: the end of each table is told.
             let update = &bmp::end_of_rib(part.family);
             link.queue(&Message::RouteMonitoring { peer, at, view, two_octet_as: false, update });
@@ -256,6 +281,7 @@ impl Station {
     fn go_on(&mut self, now: Timestamp) {
         let State::Connected(link) = &mut self.state else { return };
         link.settle(&self.peers, &mut self.ticket, &mut self.outputs);
+        self.messages += link.take_messages();
         if let Some(error) = link.refused() {
             self.outputs.push_back(Output::Happened(Happened::Refused(error)));
         }

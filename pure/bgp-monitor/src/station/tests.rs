@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use inet::{Family, Prefix, Timestamp};
+use inet::{Family, Timestamp};
 
 use super::*;
 use crate::bmp::{PeerKind, Statistic, Up, end_of_rib};
@@ -109,12 +109,9 @@ impl Owner {
             match output {
                 Output::Send(bytes) => self.sent.extend(bytes),
                 Output::Dump { ticket, key, view, family, from, .. } => {
-                    let at: usize = from.after.map_or(0, |p: Prefix| {
-                        p.to_string().split('.').nth(1).unwrap().parse().unwrap()
-                    });
+                    let at = usize::try_from(from.0).unwrap();
                     self.dumps.push((key.0, at));
-                    let next = Prefix::new([10, u8::try_from(at + 1).unwrap(), 0, 0].into(), 16);
-                    let next = (at + 1 < self.parts).then(|| Cursor { after: next.ok() });
+                    let next = (at + 1 < self.parts).then_some(Cursor(from.0 + 1));
                     let updates = vec![pdu(2, self.part_bytes)];
                     let (two_octet_as, at) = (false, AT);
                     let part =
@@ -156,6 +153,26 @@ fn sessions_and_tables_come_first_and_then_changes() {
     assert_eq!(owner.take_kinds(), [5]);
     assert_eq!(owner.seen, [Output::Close, Output::Happened(Happened::Stopped)]);
     assert_eq!(owner.station.wake_at(), None);
+}
+
+#[test]
+fn a_table_that_has_changed_as_a_whole_is_told_once_more() {
+    let mut owner = Owner::new(|config| config.dump_chunk = 4096);
+    (owner.parts, owner.part_bytes) = (2, 5000);
+    owner.tell(up(1));
+    let again = || Input::Again { key: PeerKey(1), view: VIEW };
+    owner.tell(again());
+    owner.connect(0);
+    assert_eq!(owner.dumps, [(1, 0)]);
+    assert_eq!(owner.station.standing(), Standing::Dumping);
+    owner.tell(again());
+    owner.tell(again());
+    owner.tell(Input::Room(ROOMY));
+    // Twice is once, and the end is told once.
+    assert_eq!(owner.dumps, [(1, 0), (1, 1), (1, 0), (1, 1)]);
+    assert_eq!(owner.take_kinds(), [4, 3, 0, 0, 0, 0, 0]);
+    assert_eq!(owner.station.standing(), Standing::Live);
+    assert_eq!(owner.station.messages(), 7);
 }
 
 #[test]

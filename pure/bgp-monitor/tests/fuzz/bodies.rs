@@ -165,6 +165,8 @@ impl Collector {
                 let families = Family::ALL[..usize::from(step >> 5 & 1) + 1].to_vec();
                 self.tell(Input::PeerUp { key, peer, at, up, families });
             }
+            // Odd ones: a table has changed as a whole.
+            7 if bytes.u8() & 1 == 1 => self.tell(Input::Again { key, view }),
             7 => self.tell(Input::PeerDown { key, at, down: Down::PeerClosed }),
             8 | 9 => {
                 let update = if step & 1 == 0 { end_of_rib(Family::Ipv4) } else { update(bytes) };
@@ -183,14 +185,13 @@ impl Collector {
     /// One of the questions after a part of a table is answered, once or again.
     fn answer(&mut self, which: usize, at: WallTime, bytes: &mut Bytes<'_>) {
         let Some(asked) = self.asked.get(which % self.asked.len().max(1)) else { return };
-        let Output::Dump { ticket, key, view, family, from, budget: _ } = asked.clone() else {
+        let Output::Dump { ticket, key, view, family, from, .. } = asked.clone() else {
             return;
         };
         let more = bytes.u8();
         let updates = (0..more & 3).map(|_| update(bytes)).collect();
         // A table ends: after its first part, or its second.
-        let after = Some("10.0.0.0/8".parse().unwrap());
-        let next = (more & 4 != 0 && from.after.is_none()).then_some(Cursor { after });
+        let next = (more & 4 != 0 && from == Cursor::default()).then_some(Cursor(1));
         let part = TablePart { ticket, key, view, family, at, two_octet_as: false, updates, next };
         if more & 8 == 0 {
             self.asked.remove(which % self.asked.len());

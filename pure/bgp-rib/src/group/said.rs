@@ -156,14 +156,13 @@ impl Group {
 
     /// Forgets chunks that no member will ask for.
     pub(super) fn unshare_before(&mut self, least: u64) {
-        let walks = || self.members.iter().any(|member| member.walk.is_some());
-        if !self.shared.is_empty() {
-            let walks = walks();
-            self.shared.retain(|shared| match shared.place {
-                Place::Walk(_) => walks,
-                Place::Change(first) => first >= least,
-            });
-        }
+        let of_walk = |shared: &Shared| matches!(shared.place, Place::Walk(_));
+        let walks = self.shared.iter().any(of_walk)
+            && self.members.iter().any(|member| member.walk.is_some());
+        self.shared.retain(|shared| match shared.place {
+            Place::Walk(_) => walks,
+            Place::Change(first) => first >= least,
+        });
     }
 }
 

@@ -6,21 +6,19 @@ use bgp_packet::{
 };
 use inet::{Family, Prefix};
 
+use crate::ahead::AHEAD;
 use crate::attrs::{self, AttrId, Facts, Key, Maker, Post};
 use crate::decision::Ineligible;
 use crate::hops::HopId;
 use crate::import::Imported;
 use crate::peer::{PeerId, at};
 use crate::rib::{OwnRoute, Rib, Updated, own};
-use crate::table::Path;
-
-/// Prefixes that are looked up one right after another.
-const AHEAD: usize = 32;
+use crate::table::{Path, Sought};
 
 impl Rib {
     /// Takes in an UPDATE of the peer's session.
     pub fn update(&mut self, id: PeerId, options: &Options, update: &Update<'_>) -> Updated {
-        let mut updated = Updated { malformed: update.malformed.clone(), reset: None };
+        let mut updated = Updated { malformed: update.malformed.clone(), ..Updated::default() };
         for nlri in &update.withdrawn {
             self.withdraw_all(id, nlri);
         }
@@ -34,9 +32,12 @@ impl Rib {
                 }
             };
             for (path_id, prefix) in reach.nlri.paths() {
-                match set {
-                    Some(set) => self.announce(id, &prefix, path_id, set),
-                    None => self.withdraw(id, &prefix, path_id),
+                let Some(set) = set else {
+                    self.withdraw(id, &prefix, path_id);
+                    continue;
+                };
+                if !self.announce(id, &prefix, path_id, set) && self.leave_out(id, &prefix) {
+                    updated.left_out = Some(prefix);
                 }
             }
             if let Some(set) = set {
@@ -183,10 +184,11 @@ impl Rib {
         set
     }
 
-    pub(super) fn announce(&mut self, id: PeerId, prefix: &Prefix, path_id: PathId, set: AttrId) {
+    /// Takes in a path; not one too many of its peer.
+    fn announce(&mut self, id: PeerId, prefix: &Prefix, path_id: PathId, set: AttrId) -> bool {
         let family = prefix.family();
         let post = self.import(id, prefix, set, false);
-        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return };
+        let Some(peer) = self.peers.get_mut(usize::from(id.0)) else { return true };
         let epoch = peer.ins[at(family)].epoch;
         let path = Path { attr: set, post, peer: id, epoch, id: path_id.0, local: 0 };
         peer.ins[at(family)].count(&path, 1);
@@ -200,24 +202,36 @@ impl Rib {
             Some(old) => self.forget(family, &old),
             None => self.families[at(family)].paths += 1,
         }
+        old != Some(path)
     }
 
-    /// A large table is mostly not in the processor's caches: looking many prefixes up one right
-    /// after another lets it wait for several at once.
+    /// Counts a path that was not taken; whether it was the first of the session.
+    fn leave_out(&mut self, id: PeerId, prefix: &Prefix) -> bool {
+        let Some(peer) = self.peer_mut(id) else { return false };
+        let left_out = &mut peer.ins[at(prefix.family())].counts.left_out;
+        *left_out = left_out.saturating_add(1);
+        *left_out == 1
+    }
+
     fn withdraw_all(&mut self, id: PeerId, nlri: &Nlri<'_>) {
-        let mut found = Vec::with_capacity(AHEAD);
+        let family = nlri.family();
+        let mut sought = Vec::with_capacity(AHEAD);
         let mut paths = nlri.paths();
         loop {
-            let table = &self.families[at(nlri.family())].table;
-            let find = |(path_id, prefix)| (path_id, prefix, table.find(self.keyed, &prefix));
-            found.extend(paths.by_ref().take(AHEAD).map(find));
-            if found.is_empty() {
+            sought.extend(paths.by_ref().take(AHEAD).map(|(id, prefix)| Sought::new(id, prefix)));
+            if sought.is_empty() {
                 return;
             }
-            for (path_id, prefix, idx) in found.drain(..) {
+            let rib = &self.families[at(family)];
+            rib.table.find_all(self.keyed, &mut sought);
+            let found = || sought.iter().filter_map(|one| one.at);
+            rib.read_groups(found());
+            let sets = found().filter_map(|idx| rib.table.paths(idx).first());
+            self.attrs.read_ahead(sets.map(|path| path.attr));
+            for Sought { id: path_id, prefix, at: idx, .. } in sought.drain(..) {
                 let Some(idx) = idx else { continue };
                 // One before it may have been the same, and its entry is free now or another's.
-                if self.families[at(prefix.family())].table.prefix(idx) == Some(prefix) {
+                if self.families[at(family)].table.prefix(idx) == Some(prefix) {
                     self.withdraw_at(id, &prefix, path_id, idx);
                 }
             }

@@ -5,12 +5,13 @@ mod page;
 mod send;
 mod sessions;
 mod view;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{Malformation, Notification};
-use inet::{Asn, Family, RouterId};
+use inet::{Asn, Family, Prefix, RouterId};
 
 use crate::attrs::AttrTable;
 use crate::family::{Best, FamilyRib, Pass, Wanted, World};
@@ -71,6 +72,9 @@ pub struct Updated {
     pub malformed: Vec<Malformation>,
     /// The session must end with this.
     pub reset: Option<Notification>,
+    /// The first prefix of the session with more paths than are taken, see
+    /// [`InCounts::left_out`].
+    pub left_out: Option<Prefix>,
 }
 
 /// How much is kept.

@@ -176,7 +176,8 @@ fn is_refused(state: PathState) -> bool {
         | Ineligible::RejectedByPolicy
         | Ineligible::NoImportPolicy
         | Ineligible::RouteLeak
-        | Ineligible::NotLongLived => true,
+        | Ineligible::NotLongLived
+        | Ineligible::AsSet => true,
         Ineligible::UnresolvedNextHop | Ineligible::SelectionDeferred => false,
     }
 }

@@ -101,9 +101,7 @@ impl Rib {
             }
         }
         rib.groups[slot] = Some(group);
-        for idx in gone {
-            rib.free_if_unused(keyed, idx);
-        }
+        rib.free_unused(keyed, &gone);
         fill
     }
 }
@@ -222,6 +220,7 @@ fn chunk(
             End::Walk(idx)
         }
         Place::Change(first) => {
+            says.table.read_ahead(group.read_changes(first, PREFIXES));
             let mut end = End::Change(0, first);
             let mut next = first_change;
             while let Some(idx) = next.filter(|_| !chunk.is_full()) {

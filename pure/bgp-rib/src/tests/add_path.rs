@@ -140,6 +140,8 @@ fn a_peer_has_so_many_paths_to_a_prefix_and_one_too_many_is_ignored() {
     assert_eq!(counts(&bench), (most, most, 0, most));
     assert_eq!(bench.rib.counts().attribute_sets, MAX_PATHS);
     assert_eq!(bench.heard_from(to).len(), MAX_PATHS);
+    assert_eq!(bench.rib.in_counts(from, Family::Ipv4).left_out, 36);
+    assert_eq!(bench.left_out, [prefix(PREFIX)]);
     // Those that are there change as ever; a place that is free is taken.
     bench.announce_path(from, 1, &attributes(&[7], "10.0.0.1"), &[PREFIX]);
     bench.withdraw_path(from, most + 1, &[PREFIX]);

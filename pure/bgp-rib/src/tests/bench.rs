@@ -19,6 +19,8 @@ pub(super) struct Bench {
     pub(super) heard: BTreeMap<PeerId, Heard>,
     pub(super) installed: BTreeMap<Prefix, Vec<IpAddr>>,
     pub(super) tracked: BTreeSet<IpAddr>,
+    /// Prefixes of which more paths came than are taken, told of once a session.
+    pub(super) left_out: Vec<Prefix>,
     /// Answer each Track with this distance.
     pub(super) resolve: bool,
 }
@@ -95,6 +97,7 @@ impl Bench {
             heard: BTreeMap::new(),
             installed: BTreeMap::new(),
             tracked: BTreeSet::new(),
+            left_out: Vec::new(),
             resolve: true,
         }
     }
@@ -149,6 +152,7 @@ impl Bench {
         let Ok(Message::Update(update)) = decode(frame, options) else { panic!("no UPDATE") };
         let updated = self.rib.update(id, options, &update);
         assert_eq!(updated.reset, None);
+        self.left_out.extend(updated.left_out);
     }
 
     /// A peer at 10.0.0.`n` with rules.

@@ -75,7 +75,7 @@ fn a_changed_import_policy_is_taken_over_without_the_peer_sending_anything() {
     let why = PathState::Ineligible(Ineligible::RejectedByPolicy);
     assert_eq!(bench.state(both[0]), Some(why));
     let counts = bench.rib.in_counts(from, Family::Ipv4);
-    assert_eq!(counts, InCounts { received: 2, accepted: 1, stale: 0 });
+    assert_eq!(counts, InCounts { received: 2, accepted: 1, ..InCounts::default() });
     bench.rib.session_changed(from, session(1, PeerKind::External));
     bench.settle();
     assert_eq!(bench.heard[&to].routes.len(), 2);

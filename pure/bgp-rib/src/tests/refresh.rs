@@ -100,7 +100,7 @@ fn what_was_kept_once_is_kept_until_it_is_flushed() {
     assert_eq!(bench.installed.keys().copied().collect::<Vec<_>>(), [prefix("10.2.0.0/24")]);
     assert_eq!(
         bench.rib.in_counts(from, Family::Ipv4),
-        InCounts { received: 1, accepted: 1, stale: 0 }
+        InCounts { received: 1, accepted: 1, stale: 0, left_out: 0 }
     );
 }
 

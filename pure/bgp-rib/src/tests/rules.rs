@@ -1,6 +1,6 @@
 //! AS numbers, roles, next hops, multipath and long-lived staleness.
 
-use bgp_packet::{FamilyFlags, Role};
+use bgp_packet::{FamilyFlags, Role, Segment};
 
 use super::*;
 
@@ -229,4 +229,29 @@ fn what_is_stale_for_long_is_the_last_choice_and_told_only_to_those_who_know_it(
     bench.settle();
     assert!(bench.hears(plain, PREFIX).is_some());
     assert_eq!(bench.installed.len(), 2);
+}
+
+#[test]
+fn a_path_with_an_as_set_counts_as_withdrawn_unless_it_is_wanted() {
+    let mut bench = Bench::new();
+    let from = bench.peer(1, PeerKind::External);
+    let to = bench.peer(2, PeerKind::External);
+    bench.announce(from, &attributes(&[65001], "10.0.0.1"), &[PREFIX]);
+    bench.settle();
+    assert!(bench.hears(to, PREFIX).is_some());
+    let mut aggregate = attributes(&[65001], "10.0.0.1");
+    aggregate.as_path.segments.push(Segment::Set(vec![7, 8]));
+    bench.announce(from, &aggregate, &[PREFIX]);
+    bench.settle();
+    assert_eq!(bench.state(PREFIX), Some(PathState::Ineligible(Ineligible::AsSet)));
+    assert_eq!(bench.hears(to, PREFIX), None);
+    assert_eq!(bench.rib.in_counts(from, Family::Ipv4).accepted, 0);
+    // Taken over without a reset and without asking the peer again, and back.
+    let rules = Rules { accept_as_sets: true, ..Rules::default() };
+    bench.rib.session_changed(from, with_rules(1, PeerKind::External, rules));
+    bench.settle();
+    assert_eq!(bench.hears(to, PREFIX).unwrap().as_path.to_string(), "65000 65001 {7,8}");
+    bench.rib.session_changed(from, session(1, PeerKind::External));
+    bench.settle();
+    assert_eq!(bench.hears(to, PREFIX), None);
 }

@@ -74,10 +74,10 @@ fn resets_by_people_are_soft_or_hard_and_end_every_wait() {
         assert_eq!(sent(&effects)[0].communication().unwrap(), "try it");
         words(&effects)
     };
-    assert_eq!(reset(&plain_open(), false), "6/4 close down dial");
-    assert_eq!(reset(&plain_open(), true), "6/4 close down dial");
-    assert_eq!(reset(&their_open(), false), "6/4 close down-stale dial");
-    assert_eq!(reset(&their_open(), true), "6/9 close down dial");
+    assert_eq!(reset(&plain_open(), false), "6/4 close down");
+    assert_eq!(reset(&plain_open(), true), "6/4 close down");
+    assert_eq!(reset(&their_open(), false), "6/4 close down-stale");
+    assert_eq!(reset(&their_open(), true), "6/9 close down");
     let again = Event::AdminReset { hard: false, communication: None };
     // While waiting after an error.
     let mut s = established(&plain_open());
@@ -90,6 +90,48 @@ fn resets_by_people_are_soft_or_hard_and_end_every_wait() {
     let mut s = session();
     s.handle(at(0.0), again);
     assert_eq!((words(&drain(&mut s)), s.wake_at()), (String::new(), None));
+}
+
+#[test]
+fn after_a_goodbye_the_peer_has_time_to_read_it() {
+    let reset = || Event::AdminReset { hard: true, communication: Some("window 42".into()) };
+    let ended = |s: &mut Session, at_least: f64| {
+        assert!(!words(&drain(s)).contains("dial"));
+        // Not Idle: it listens.
+        assert_eq!((s.status().state, idle(s)), (State::Active, None));
+        let (due, what) = s.wake_at().unwrap();
+        assert_eq!(what, "connect retry");
+        assert!((at(at_least + 0.75)..=at(at_least + 1.0)).contains(&due), "{due:?}");
+        due
+    };
+    let mut s = established(&plain_open());
+    s.handle(at(5.0), reset());
+    let due = ended(&mut s, 5.0);
+    s.tick(due);
+    assert_eq!(words(&drain(&mut s)), "dial");
+    // Nothing was said on a connection that does not stand yet: there is nothing to be read.
+    s.handle(at(6.5), reset());
+    assert_eq!(words(&drain(&mut s)), "close dial");
+    // A peer that has read it, and dials, is let in at once.
+    let mut s = established(&plain_open());
+    s.handle(at(5.0), reset());
+    ended(&mut s, 5.0);
+    s.handle(at(5.1), Event::TcpAccepted { conn: IN });
+    assert_eq!(words(&drain(&mut s)), "OPEN");
+    // The same after a new configuration, and after a stop and a start.
+    let mut s = established(&plain_open());
+    s.reconfigure(at(5.0), PeerConfig { extended_messages: false, ..peer(65002) });
+    ended(&mut s, 5.0);
+    let mut s = established(&plain_open());
+    let why = bgp_packet::Cease::AdministrativeShutdown;
+    s.handle(at(5.0), Event::Stop(Stop::Cease { why, communication: None }));
+    s.handle(at(5.0), Event::Start);
+    ended(&mut s, 5.0);
+    // Once it has had its time, no more is given.
+    let mut s = established(&plain_open());
+    s.reconfigure(at(5.0), shut("a long while"));
+    s.reconfigure(at(65.0), peer(65002));
+    assert_eq!(words(&drain(&mut s)), "6/2 close down dial");
 }
 
 #[test]

@@ -5,12 +5,50 @@ use inet::Family;
 
 use super::opens::negotiated;
 use super::{IN, OUT, asn, at, drain, local, peer, plain_open, words};
-use crate::{AsnMatch, Event, LocalAs, PeerConfig, Session};
+use crate::{AsnMatch, Event, LocalAs, PeerConfig, Session, capability_words};
 
 fn with(capability: Capability) -> Open {
     let mut open = plain_open();
     open.capabilities.push(capability);
     open
+}
+
+#[test]
+fn what_each_side_has_offered_is_shown() {
+    let of = |list: &[Capability]| list.iter().map(capability_words).collect::<Vec<_>>();
+    let mut config = peer(65002);
+    config.families = [Family::Ipv4].into();
+    config.add_path.insert(Family::Ipv4, AddPathMode::Both);
+    let mut s = Session::new(config, local(65001, "10.0.0.1"), 7);
+    assert_eq!(s.status().offered.len() + s.status().received_capabilities.len(), 0);
+    s.handle(at(0.0), Event::Start);
+    s.handle(at(0.0), Event::TcpConnected { conn: OUT });
+    let ours = [
+        "ipv4-unicast",
+        "route-refresh",
+        "enhanced-route-refresh",
+        "four-octet-as 65001",
+        "extended-message",
+        "add-path ipv4 send and receive",
+        "graceful-restart 120 s, notification, ipv4",
+    ];
+    assert_eq!(of(&s.status().offered), ours);
+    assert_eq!(of(&s.status().received_capabilities), [""; 0]);
+    // An OPEN that is refused is shown too: it mostly says why.
+    let mut wrong = with(Capability::Unknown { code: 73, value: b"name".to_vec() });
+    wrong.asn = asn(65009);
+    s.frame(at(0.0), OUT, &wrong.encode());
+    let told = of(&s.status().received_capabilities).join("; ");
+    assert!(told.starts_with("ipv4-unicast; ipv6-unicast; route-refresh; "), "{told}");
+    assert!(told.ends_with("; capability 73, 4 bytes"), "{told}");
+    // That of the session stays, whatever another connection says.
+    let mut s = super::established(&super::their_open());
+    s.handle(at(1.0), Event::TcpAccepted { conn: IN });
+    s.frame(at(1.0), IN, &plain_open().encode());
+    let told = of(&s.status().received_capabilities);
+    let restart = "graceful-restart 60 s, notification, ipv4 (forwarding), ipv6";
+    assert_eq!(told.last().unwrap(), restart);
+    drain(&mut s);
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn a_new_configuration_resets_only_where_it_must() {
         assert_eq!(s.reconfigure(at(10.0), config), expected);
         assert_eq!(words(&drain(&mut s)), said);
     };
-    let soft = "6/6 close down-stale dial";
+    let soft = "6/6 close down-stale";
     check(|_| {}, Change::Nothing, "");
     check(|c| c.hold_time = 30, Change::Live, "");
     check(|c| c.keepalive_time = Some(3), Change::Live, "");
@@ -298,7 +298,7 @@ fn a_new_configuration_resets_only_where_it_must() {
     check(|c| c.local_address = Some("10.0.0.1".parse().unwrap()), Change::Reset, soft);
     check(|c| c.ebgp_multihop = Some(2), Change::Reset, soft);
     check(|c| c.graceful_restart.restart_time = 5, Change::Reset, soft);
-    check(|c| c.asn = asn(65003), Change::Reset, "6/9 close down dial");
+    check(|c| c.asn = asn(65003), Change::Reset, "6/9 close down");
     // Live means at once.
     let mut s = established(&plain_open());
     let config = crate::PeerConfig { keepalive_time: Some(3), ..peer(65002) };
@@ -319,7 +319,7 @@ fn our_own_number_or_id_resets_and_the_rest_waits() {
     assert_eq!(s.reconfigure_local(at(1.0), ours.clone()), Change::Live);
     ours.router_id = "10.0.0.7".parse().unwrap();
     assert_eq!(s.reconfigure_local(at(1.0), ours), Change::Reset);
-    assert_eq!(words(&drain(&mut s)), "6/6 close down dial");
+    assert_eq!(words(&drain(&mut s)), "6/6 close down");
 }
 
 #[test]

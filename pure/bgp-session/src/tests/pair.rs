@@ -339,6 +339,30 @@ fn garbage_on_the_stream_costs_one_reset() {
 }
 
 #[test]
+fn a_change_that_needs_a_new_open_keeps_the_routes_of_both() {
+    for seed in 0..50 {
+        let mut pair = Pair::started(seed);
+        pair.run_until(at(30.0));
+        let changed = PeerConfig { extended_messages: false, ..config(0) };
+        assert_eq!(pair.sessions[0].planned(&changed).resets, ["extended_messages"]);
+        pair.sessions[0].reconfigure(pair.now, changed);
+        pair.effects(0);
+        pair.run_until(at(35.0));
+        pair.check_up("anew");
+        for side in 0..2 {
+            // RFC 8538 §3: a Cease that is no Hard Reset keeps the routes where both have the N bit.
+            let [(_, Some(stale))] = &pair.downs[side][..] else { panic!("{:?}", pair.downs) };
+            assert_eq!(stale.families, Family::ALL.into());
+            // RFC 4724 §4.2: both say by the F bit that they still forward.
+            let session = &pair.sessions[side];
+            assert_eq!(session.status().negotiated.as_ref().unwrap().stale, Family::ALL.into());
+            assert!(!session.status().negotiated.as_ref().unwrap().options.extended_message);
+        }
+        assert!(pair.flushed.iter().all(Vec::is_empty), "until End-of-RIB");
+    }
+}
+
+#[test]
 fn a_stop_is_known_on_the_other_side_and_a_start_mends_it() {
     let mut pair = Pair::started(3);
     pair.run_until(at(10.0));

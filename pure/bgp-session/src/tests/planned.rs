@@ -86,7 +86,7 @@ fn the_peer_at_the_other_end_may_be_a_wrong_one_now() {
         s.reconfigure(at(10.0), new);
         assert_eq!(words(&drain(&mut s)), said);
     };
-    let (soft, hard) = ("6/6 close down-stale dial", "6/9 close down dial");
+    let (soft, hard) = ("6/6 close down-stale", "6/9 close down");
     check(|c| c.router_id = Some("10.0.0.3".parse().unwrap()), &["router_id"], soft);
     check(|c| c.asn_match = AsnMatch::Internal, &["asn_match"], hard);
     check(|c| c.asn_match = AsnMatch::Ranges(vec![1..=9, 65002..=65002]), &[], "");
@@ -104,8 +104,9 @@ fn the_peer_at_the_other_end_may_be_a_wrong_one_now() {
         let mut s = established(&open);
         let config = PeerConfig { role: Some(Role::Provider), ..peer(65002) };
         s.reconfigure(at(1.0), config.clone());
-        s.handle(at(1.0), crate::Event::TcpConnected { conn: crate::Conn::Outgoing(2) });
-        s.frame(at(1.0), crate::Conn::Outgoing(2), &open.encode());
+        s.tick(at(2.0));
+        s.handle(at(2.0), crate::Event::TcpConnected { conn: crate::Conn::Outgoing(2) });
+        s.frame(at(2.0), crate::Conn::Outgoing(2), &open.encode());
         s.planned(&PeerConfig { role_strict: true, ..config }).resets
     };
     assert_eq!(strict(None), ["role_strict"]);

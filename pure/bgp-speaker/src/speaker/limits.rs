@@ -47,7 +47,7 @@ impl Speaker {
         }
         let mut over = None;
         for (family, limit) in &peer.wanted.max_prefixes {
-            let InCounts { received, stale, accepted: _ } = rib.in_counts(peer.id, *family);
+            let InCounts { received, stale, .. } = rib.in_counts(peer.id, *family);
             // RFC 7313 §4: until EoRR what the peer did not send again yet is its table still.
             // What is kept for a restart may be another table than the peer has now.
             let kept = peer.session.helping().any(|(of, _)| of == *family);

@@ -6,6 +6,7 @@ mod own;
 mod sessions;
 mod view;
 mod wanted;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -72,6 +73,7 @@ pub struct Speaker {
     /// When dynamic neighbors are forgotten.
     forgets: BTreeSet<(Timestamp, IpAddr)>,
     told: Told,
+    tap: watch::Tap,
     /// The interface towards the last address that was told of and is no peer's.
     stranger: Option<(IpAddr, LinkFacts)>,
     /// The peer that is looked at first for something to send.
@@ -108,6 +110,8 @@ struct PeerState {
     wanted: Peer,
     session: Session,
     conns: BTreeMap<Conn, ConnId>,
+    /// Of connections that are not Established yet.
+    opens: watch::OpensOf,
     up: Option<Up>,
     timer: Option<(Timestamp, &'static str)>,
     link: LinkFacts,
@@ -132,6 +136,7 @@ struct Up {
     conn: ConnId,
     local: Option<IpAddr>,
     negotiated: bgp_session::Negotiated,
+    opens: watch::Opens,
     /// Families whose End-of-RIB has come.
     complete: BTreeSet<Family>,
 }
@@ -186,6 +191,7 @@ impl Speaker {
             timers: BTreeSet::new(),
             forgets: BTreeSet::new(),
             told: Told::default(),
+            tap: watch::Tap::default(),
             stranger: None,
             turn: None,
             busy: false,

@@ -8,8 +8,9 @@ use bgp_rib::{NextHops, PeerId, SessionFacts};
 use bgp_session::{Conn, Effect, Event as SessionEvent, Negotiated, Session, State};
 use inet::{Family, LinkName, is_link_local};
 
+use super::watch;
 use super::{CONNECTIONS, Connection, LinkFacts, PeerState, Speaker, Up, spend};
-use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal};
+use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal, Watched};
 
 impl Speaker {
     /// Tells a session what happened, and does what it wants done.
@@ -58,6 +59,7 @@ impl Speaker {
             return;
         };
         let Some(peer) = self.peers.get_mut(&address) else { return };
+        watch::note_received(&mut peer.opens, inner, bytes);
         let update = peer.session.frame(self.now, inner, bytes);
         // First: this very UPDATE may be what makes the session Established.
         self.run(address);
@@ -73,8 +75,15 @@ impl Speaker {
         let updated = rib.update(peer.id, &up.negotiated.options, &update);
         let complete = update.end_of_rib.is_some_and(|family| up.complete.insert(family));
         let limited = !peer.wanted.max_prefixes.is_empty();
+        let whole = updated.malformed.is_empty() && updated.reset.is_none();
+        let whole = whole && updated.left_out.is_none();
+        self.tap.update(address, bytes, &update, !whole);
         if !updated.malformed.is_empty() {
             let event = Event::Malformed { peer: address, what: updated.malformed };
+            self.outputs.push_back(Output::Happened(event));
+        }
+        if let Some(prefix) = updated.left_out {
+            let event = Event::PathsLeftOut { peer: address, prefix };
             self.outputs.push_back(Output::Happened(event));
         }
         if let Some(notification) = updated.reset {
@@ -94,6 +103,8 @@ impl Speaker {
             self.effect(address, effect);
         }
         if let Some(peer) = self.peers.get_mut(&address) {
+            let conns = &peer.conns;
+            peer.opens.retain(|conn, _| conns.contains_key(conn));
             let timer = peer.session.wake_at();
             if timer != peer.timer {
                 if let Some((at, _)) = std::mem::replace(&mut peer.timer, timer) {
@@ -127,6 +138,7 @@ impl Speaker {
             }
             Effect::Send { conn: inner, bytes } => {
                 if let Some(conn) = peer.conns.get(&inner).copied() {
+                    watch::note_sent(&mut peer.opens, inner, &bytes);
                     if let Some(connection) = self.conns.get_mut(&conn) {
                         connection.room = spend(connection.room, bytes.len());
                     }
@@ -140,7 +152,8 @@ impl Speaker {
                 }
             }
             Effect::Up(negotiated) => self.up(address, *negotiated),
-            Effect::Down { failure: _, stale } => {
+            Effect::Down { failure, stale } => {
+                self.tap.session(|| Watched::Down { peer: address, failure });
                 peer.up = None;
                 peer.levels.clear();
                 if let Some(rib) = &mut self.rib {
@@ -165,6 +178,9 @@ impl Speaker {
                 // and until then frames nothing.
                 let early =
                     up.negotiated.graceful_restart.is_some() && !up.complete.contains(&family);
+                if kind == RefreshKind::End && !early && rib.in_counts(peer.id, family).stale > 0 {
+                    self.tap.routes(|| Watched::Swept { peer: address });
+                }
                 match kind {
                     RefreshKind::Request => rib.refresh(peer.id, family, framed),
                     RefreshKind::Begin | RefreshKind::End if early => {}
@@ -187,8 +203,10 @@ impl Speaker {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(conn) = peer.conns.get(&negotiated.conn).copied() else { return };
         let local = self.conns.get(&conn).and_then(|connection| connection.local);
-        let up = Up { conn, local, negotiated, complete: BTreeSet::new() };
+        let opens = peer.opens.remove(&negotiated.conn).unwrap_or_default();
+        let up = Up { conn, local, negotiated, opens, complete: BTreeSet::new() };
         let facts = facts(&up, peer.link, &peer.wanted);
+        self.tap.session(|| Watched::Up(Box::new(watch::established(address, &up, self.now))));
         peer.up = Some(up);
         if let Some(rib) = &mut self.rib {
             rib.session_up(peer.id, facts);
@@ -262,6 +280,7 @@ impl PeerState {
             wanted,
             session,
             conns: BTreeMap::new(),
+            opens: watch::OpensOf::new(),
             up: None,
             timer: None,
             link: LinkFacts::default(),

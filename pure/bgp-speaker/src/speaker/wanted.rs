@@ -8,9 +8,10 @@ use bgp_rib::{Rib, Settings, WithoutPolicy};
 use bgp_session::{Change, Event as SessionEvent, Planned, Session, Stop};
 
 use super::merge::{Merged, Wanted};
-use super::{PeerState, Selection, Speaker};
+use super::{PeerState, Selection, Speaker, watch};
 use crate::{
-    Conflict, Desired, Event, Global, Output, Peer, PeerSource, Plan, TcpOptions, TcpPeer, Who,
+    Conflict, Desired, Event, Global, Output, Peer, PeerSource, Plan, TcpOptions, TcpPeer, Watched,
+    Who,
 };
 
 impl Speaker {
@@ -105,12 +106,18 @@ impl Speaker {
         // Sessions of another AS number or router id end before the tables change.
         self.tell_local();
         match &mut self.rib {
-            Some(rib) => rib.configure(settings),
+            Some(rib) => {
+                rib.configure(settings);
+                for (peer, _) in self.peers.iter().filter(|(_, peer)| peer.up.is_some()) {
+                    self.tap.routes(|| Watched::Imported { peer: *peer });
+                }
+            }
             None => {
                 let mut rib = Rib::new(self.seed, settings);
                 if matches!(self.selection, Selection::Deferred { .. }) {
                     rib.defer();
                 }
+                rib.watch_used(self.tap.watch.used);
                 self.rib = Some(rib);
             }
         }
@@ -156,17 +163,23 @@ impl Speaker {
     fn change_peer(&mut self, address: IpAddr, new: Peer) {
         let Some(state) = self.peers.get_mut(&address) else { return };
         let planned = state.planned(&new);
+        let imports = watch::imports_else(&state.wanted, &new);
         state.wanted = new.clone();
         let change = state.session.reconfigure(self.now, new.session);
         self.run(address);
         match (change, planned.change()) {
             // What TCP was made with is not the session's own.
             (Change::Nothing | Change::Live, Change::Reset) => {
-                let reset = SessionEvent::AdminReset { hard: false, communication: None };
-                self.tell(address, reset);
+                if let Some(state) = self.peers.get_mut(&address) {
+                    state.session.reset_for_change(self.now);
+                    self.run(address);
+                }
             }
             (Change::Nothing | Change::Live, Change::Live) => {
                 self.refresh_facts(address);
+                if imports {
+                    self.tap.routes(|| Watched::Imported { peer: address });
+                }
                 self.check_limits(address);
             }
             (Change::Nothing | Change::Live, Change::Nothing) | (Change::Reset, _) => {}
@@ -285,6 +298,7 @@ impl PeerState {
             ("route_reflector_client", rules.reflector_client != new.rules.reflector_client),
             ("next_hop", rules.next_hop != new.rules.next_hop),
             ("allow_own_as", rules.allow_own_as != new.rules.allow_own_as),
+            ("accept_as_sets", rules.accept_as_sets != new.rules.accept_as_sets),
             ("as_override", rules.as_override != new.rules.as_override),
             ("remove_private_as", rules.remove_private_as != new.rules.remove_private_as),
             ("add_path_send", rules.add_path_send != new.rules.add_path_send),

@@ -399,7 +399,10 @@ impl Net {
             Event::Session { peer, state: State::Established, .. } => {
                 self.no_stale_without_f_bit(host, peer);
             }
-            Event::Refused { .. } | Event::Conflict(_) | Event::Malformed { .. } => {
+            Event::Refused { .. }
+            | Event::Conflict(_)
+            | Event::Malformed { .. }
+            | Event::PathsLeftOut { .. } => {
                 panic!("{host}: {event:?}");
             }
             Event::Session { .. }

@@ -40,7 +40,7 @@ pub(crate) fn message(data: &[u8]) {
 /// One end of a link: steps of a byte and what belongs to it.
 pub(crate) fn link(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let mut discovery = Discovery::new();
+    let mut discovery = Discovery::new(7);
     let mut now = Timestamp::ZERO;
     let mut up = false;
     let mut told = None;
@@ -65,6 +65,11 @@ pub(crate) fn link(data: &[u8]) {
             3 => {
                 now = discovery.wake_at().map_or(now, |at| now.max(at));
                 Ok(())
+            }
+            7 => {
+                // Nobody heard it: the pause counts from the one before.
+                advertised = None;
+                discovery.handle(now, Input::Unsent)
             }
             kind => {
                 let from = bytes.u8();

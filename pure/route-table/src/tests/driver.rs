@@ -481,6 +481,11 @@ impl Driver {
         self.lose_answers = false;
     }
 
+    /// At most so many things; whether there was any.
+    pub(super) fn polled(&mut self, at_most: usize) -> bool {
+        (0..at_most).take_while(|_| self.poll()).count() > 0
+    }
+
     /// Until nothing is left to do.
     pub(super) fn settle(&mut self) {
         loop {

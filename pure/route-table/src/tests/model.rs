@@ -88,19 +88,26 @@ proptest! {
     /// Whatever happens in whatever order: once it is quiet, the kernel is as the facts want it.
     #[test]
     fn after_quiet_the_kernel_is_as_wanted(steps in prop::collection::vec(step(), 1..60)) {
-        history(&steps, config())?;
+        history(&steps, config(), 256)?;
     }
 
     /// The same by way of next-hop objects, none of which is left over or taken away in use.
     #[test]
     fn with_objects_too(steps in prop::collection::vec(step(), 1..60)) {
-        history(&steps, with_objects())?;
+        history(&steps, with_objects(), 256)?;
+    }
+
+    /// The same where even one route counts as many: groups are changed in place, and taken along.
+    #[test]
+    fn with_objects_that_move_too(steps in prop::collection::vec(step(), 1..60)) {
+        history(&steps, with_objects(), 1)?;
     }
 }
 
-fn history(steps: &[Step], config: Config) -> Result<(), TestCaseError> {
+fn history(steps: &[Step], config: Config, many: usize) -> Result<(), TestCaseError> {
     let objects = config.objects.is_some();
     let mut driver = Driver::new(config);
+    driver.table.many = many;
     let mut model = Model { install: true, ..Model::default() };
     driver.run("link 1 up\n link 2 up\n link 3 up\n sync");
     for hop in HOPS {

@@ -212,3 +212,71 @@ fn a_lost_link_takes_the_routes_of_all_groups_on_it() {
     assert_eq!(driver.ours(), before);
     assert!(driver.written > written);
 }
+
+/// 600 routes over one next hop, the writes of which have been answered.
+fn many_routes() -> Driver {
+    let mut driver = Driver::new(with_objects());
+    driver.run(BED);
+    for prefix in prefixes() {
+        driver.step(&format!("bgp {prefix} 9.9.9.9"));
+    }
+    driver.run("sweep\n after 6000");
+    assert_eq!(driver.written, 602);
+    driver
+}
+
+fn prefixes() -> impl Iterator<Item = String> {
+    (0..600).map(|n| format!("20.{}.{}.0/24", n / 250, n % 250))
+}
+
+#[test]
+fn routes_that_all_leave_for_the_same_next_hop_take_one_message() {
+    let mut driver = many_routes();
+    for (n, prefix) in prefixes().enumerate() {
+        driver.step(&format!("bgp {prefix} 9.9.9.8"));
+        // The first ones are written while the others are still being told of.
+        if n == 20 {
+            driver.settle();
+        }
+    }
+    driver.settle();
+    // A leg, a group, the first routes, and the old group for all the others.
+    assert_eq!(driver.written, 602 + 2 + 21 + 1);
+    let to = super::driver::target_of("10.1.2.1%2");
+    assert!(driver.own_targets().values().all(|target| *target == to));
+    assert_eq!(driver.table.stats().installed, 600);
+    // Both groups are kept right, and go with their last route.
+    driver.run("foreign= 9.9.9.8/32 10.1.9.1%1");
+    let to = super::driver::target_of("10.1.9.1%1");
+    assert!(driver.own_targets().values().all(|target| *target == to));
+    assert_eq!(driver.written, 602 + 2 + 21 + 1 + 3);
+    for prefix in prefixes().skip(21) {
+        driver.step(&format!("bgp {prefix} -"));
+    }
+    driver.run("after 6000\n after 6000");
+    assert_eq!((driver.own.len(), driver.objects.len()), (21, 2));
+}
+
+#[test]
+fn routes_in_the_way_of_such_a_move_are_written_first() {
+    let mut driver = many_routes();
+    driver.run("bgp 30.0.0.0/8 9.9.9.8");
+    let before = driver.written;
+    for (n, prefix) in prefixes().enumerate() {
+        let to = if n % 20 == 7 { "-" } else { "9.9.9.8" };
+        driver.step(&format!("bgp {prefix} {to}"));
+    }
+    // As the router does it: no further writes while some are under way.
+    let mut wrong = 0;
+    while driver.polled(8) {
+        driver.answer();
+        // What nobody wants any more leads nowhere new.
+        let gone = prefixes().skip(7).step_by(20);
+        let to = super::driver::target_of("10.1.2.1%2");
+        let targets = driver.own_targets();
+        wrong += gone.filter(|p| targets.get(&p.parse().unwrap()) == Some(&to)).count();
+    }
+    assert_eq!(wrong, 0);
+    assert_eq!(driver.own.len(), 571);
+    assert!(driver.written - before <= 30 + 1 + 8, "{}", driver.written - before);
+}

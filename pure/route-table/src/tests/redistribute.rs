@@ -38,3 +38,15 @@ fn changes_are_followed_and_the_lowest_metric_is_told() {
     );
     check_told(&format!("{bed}\n bgp 30.0.0.0/8 10.1.0.1"), "");
 }
+
+#[test]
+fn what_leads_out_of_a_dead_link_is_not_told() {
+    let bed = format!("{BED}\n redistribute static");
+    let gone = "eth1 down; 10.1.0.0/16 gone; 10.2.0.0/16 gone";
+    check_told(&format!("{bed}\n link 1 down"), gone);
+    let back = "eth1 up; 10.1.0.0/16 Static %1; 10.2.0.0/16 Static 10.1.0.1%1";
+    check_told(&format!("{bed}\n link 1 down\n link 1 up"), back);
+    // One live leg is enough.
+    let two = format!("{bed}\n foreign= 10.2.0.0/16 10.1.0.1%1,10.3.0.1%2");
+    check_told(&format!("{two}\n link 1 down"), "eth1 down; 10.1.0.0/16 gone");
+}

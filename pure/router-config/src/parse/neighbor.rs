@@ -198,6 +198,7 @@ fn common(f: &mut Fields<'_>, neighbor: &mut Neighbor, r: &mut Report<'_>) {
     if let Some(n) = f.take("allow_own_as") {
         neighbor.allow_own_as = r.number(n, "allow_own_as", 0..=10);
     }
+    neighbor.accept_as_sets = f.take("accept_as_sets").and_then(|n| r.bool(n, "accept_as_sets"));
     neighbor.as_override = f.take("as_override").and_then(|n| r.bool(n, "as_override"));
     neighbor.remove_private_as =
         f.take("remove_private_as").and_then(|n| r.bool(n, "remove_private_as"));

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, is_link_local};
 
 use crate::document::Fib;
 use crate::fields::{Kind, Report};
 use crate::parts::{
     Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Distances, FibOptions, Mrt, MultiPath,
-    Redistribute,
+    Redistribute, RouterEnd,
 };
 use crate::problem::Reason;
 use crate::tree::{Node, Value, place};
@@ -48,8 +48,7 @@ pub(super) fn fib(node: &Node, r: &mut Report<'_>) -> (Option<Fib>, FibOptions) 
         None => Some(crate::DEFAULT_FIB_TABLE),
     };
     options.metric = f.take("metric").and_then(|n| r.number(n, "metric", 1..=u32::MAX));
-    options.next_hop_objects =
-        f.take("next_hop_objects").and_then(|n| r.bool(n, "next_hop_objects"));
+    options.next_hop_objects = f.take("next_hop_objects").and_then(|n| next_hop_objects(n, r));
     if let Some(n) = f.take("distance")
         && let Some(mut f) = r.fields(n, "distance")
     {
@@ -62,6 +61,22 @@ pub(super) fn fib(node: &Node, r: &mut Report<'_>) -> (Option<Fib>, FibOptions) 
     }
     f.finish(&[], r);
     (table.map(|table| Fib { table }), options)
+}
+
+/// `auto` is as left out; `on` and `off` are texts for YAML, and stand for true and false.
+fn next_hop_objects(node: &Node, r: &mut Report<'_>) -> Option<bool> {
+    match &node.value {
+        Value::Bool(value) => return Some(*value),
+        Value::Text(text) => match text.as_str() {
+            "auto" => return None,
+            "on" => return Some(true),
+            "off" => return Some(false),
+            _ => {}
+        },
+        Value::Null | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => {}
+    }
+    r.mistyped(node, "next_hop_objects", "auto, on or off");
+    None
 }
 
 pub(super) fn redistribute(node: &Node, r: &mut Report<'_>) -> Vec<Redistribute> {
@@ -116,7 +131,7 @@ pub(super) fn bmp(node: &Node, r: &mut Report<'_>) -> Vec<Bmp> {
             continue;
         };
         let address: Option<IpAddr> =
-            f.need("address", r).and_then(|n| r.parsed(n, "address", "an address"));
+            f.need("address", r).and_then(|n| r.read(n, "address", station_address));
         let port = f.need("port", r).and_then(|n| r.number(n, "port", 1..=u16::MAX));
         let mut tables = BTreeSet::new();
         if let Some(n) = f.take("tables") {
@@ -130,6 +145,7 @@ pub(super) fn bmp(node: &Node, r: &mut Report<'_>) -> Vec<Bmp> {
         let connect_retry_time = f
             .take("connect_retry_time")
             .and_then(|n| r.number(n, "connect_retry_time", 1..=u16::MAX));
+        let buffer = f.take("buffer").and_then(|n| r.number(n, "buffer", 1..=1024));
         f.finish(&[], r);
         let (Some(address), Some(port)) = (address, port) else {
             continue;
@@ -138,9 +154,17 @@ pub(super) fn bmp(node: &Node, r: &mut Report<'_>) -> Vec<Bmp> {
             let station = SocketAddr::from((address, port));
             r.add(place(item), Reason::Doubled, format!("bmp: {station} is there twice"));
         }
-        list.push(Bmp { address, port, tables, statistics_interval, connect_retry_time });
+        list.push(Bmp { address, port, tables, statistics_interval, connect_retry_time, buffer });
     }
     list
+}
+
+fn station_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is not an address"))?;
+    match is_link_local(&address) || address.is_unspecified() || address.is_multicast() {
+        false => Ok(address),
+        true => Err(format!("{address} is no address that can be dialled")),
+    }
 }
 
 fn bmp_table(text: &str) -> Result<BmpTable, String> {
@@ -154,18 +178,25 @@ fn bmp_table(text: &str) -> Result<BmpTable, String> {
 
 pub(super) fn mrt(node: &Node, r: &mut Report<'_>) -> Option<Mrt> {
     let mut f = r.fields(node, "mrt")?;
-    let directory = f.need("directory", r).and_then(|n| r.string(n, "directory"));
+    let directory = f.need("directory", r).and_then(|n| r.read(n, "directory", absolute));
     let week = 7 * 24 * 3600;
-    let table_interval =
-        f.take("table_interval").and_then(|n| r.number(n, "table_interval", 60..=week));
-    let updates_interval =
-        f.take("updates_interval").and_then(|n| r.number(n, "updates_interval", 60..=week));
-    if table_interval.is_none() && updates_interval.is_none() {
+    let (table, updates) = (f.take("table_interval"), f.take("updates_interval"));
+    let table_interval = table.and_then(|n| r.number(n, "table_interval", 60..=week));
+    let updates_interval = updates.and_then(|n| r.number(n, "updates_interval", 60..=week));
+    if table.is_none() && updates.is_none() {
         let message = "mrt: `table_interval` or `updates_interval` is needed";
         r.add(f.place(), Reason::Missing, message);
     }
     f.finish(&[], r);
     Some(Mrt { directory: directory?, table_interval, updates_interval })
+}
+
+/// A path that means the same wherever the program was started.
+fn absolute(text: &str) -> Result<String, String> {
+    match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} does not begin with /")),
+    }
 }
 
 pub(super) fn channels(node: &Node, r: &mut Report<'_>) -> Vec<Channel> {
@@ -193,6 +224,19 @@ pub(super) fn channels(node: &Node, r: &mut Report<'_>) -> Vec<Channel> {
     list
 }
 
+fn router_end(text: &str) -> Result<RouterEnd, String> {
+    if text.starts_with('/') {
+        return Ok(RouterEnd::Socket(text.to_owned()));
+    }
+    text.parse().map(RouterEnd::Tcp).map_err(|_| {
+        format!(
+            "{text:?} is neither the path of a socket ({}) nor an address with a port \
+             (127.0.0.1:5000)",
+            RouterEnd::DEFAULT_SOCKET
+        )
+    })
+}
+
 fn ends(node: &Node, key: &'static str, r: &mut Report<'_>) -> Vec<ChannelEnd> {
     let mut list = Vec::new();
     for item in r.list(node, key) {
@@ -218,8 +262,10 @@ fn ends(node: &Node, key: &'static str, r: &mut Report<'_>) -> Vec<ChannelEnd> {
                 f.finish(&[], r);
             }
             Some(false) => {
-                let wanted = "an address with a port (127.0.0.1:5000)";
-                let endpoint = f.need("endpoint", r).and_then(|n| r.parsed(n, "endpoint", wanted));
+                let endpoint = match f.take("endpoint") {
+                    Some(n) => r.read(n, "endpoint", router_end),
+                    None => Some(RouterEnd::Socket(RouterEnd::DEFAULT_SOCKET.to_owned())),
+                };
                 list.extend(endpoint.map(|endpoint| ChannelEnd::Bgp { endpoint }));
                 f.finish(&[], r);
             }
