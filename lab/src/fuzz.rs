@@ -5,9 +5,10 @@
 //! hand: nothing is to be installed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -128,22 +129,41 @@ fn one(root: &Path, target: &str, program: &Path, seconds: u32) -> Result<Row> {
     let (found, artifacts) = (place("found")?, place("artifacts")?);
     let before = listed(&artifacts)?;
     let log = place("log")?.join("log.txt");
-    let mut command = Command::new(program);
-    command.arg(&found).arg(root.join("fuzz/corpus").join(target));
-    command.arg(format!("-artifact_prefix={}/", artifacts.display()));
-    command.arg(format!("-max_total_time={seconds}"));
-    command.args(["-print_final_stats=1", "-timeout=25", "-rss_limit_mb=2048"]);
-    command.env("ASAN_OPTIONS", "detect_odr_violation=0");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
-    sys::die_with_parent(&mut command);
-    let status = command.status().with_context(|| format!("run {}", program.display()))?;
+    let run = |args: &[&OsStr], log: &Path| -> Result<ExitStatus> {
+        let mut command = Command::new(program);
+        command.args(args).arg(format!("-artifact_prefix={}/", artifacts.display()));
+        command.args(["-timeout=25", "-report_slow_units=25", "-rss_limit_mb=2048"]);
+        command.env("ASAN_OPTIONS", "detect_odr_violation=0");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+        sys::die_with_parent(&mut command);
+        command.status().with_context(|| format!("run {}", program.display()))
+    };
+    // What failed once stays a finding until it fails no more.
+    let mut failing = Vec::new();
+    for name in &before {
+        if !run(&[artifacts.join(name).as_os_str()], &log)?.success() {
+            failing.push(name.clone());
+        }
+    }
+    let (corpus, time) =
+        (root.join("fuzz/corpus").join(target), format!("-max_total_time={seconds}"));
+    let args =
+        [found.as_os_str(), corpus.as_os_str(), time.as_ref(), "-print_final_stats=1".as_ref()];
+    let status = run(&args, &log)?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let mut row = Row::read(target, seconds, &text)
-        .with_context(|| format!("{target} ended with {status}; see {}", log.display()))?;
-    let new: Vec<String> =
-        listed(&artifacts)?.into_iter().filter(|name| !before.contains(name)).collect();
-    if !status.success() || !new.is_empty() {
-        row.findings = if new.is_empty() { status.to_string() } else { new.join(", ") };
+    failing.extend(listed(&artifacts)?.into_iter().filter(|name| !before.contains(name)));
+    if failing.is_empty() && !status.success() {
+        failing.push(format!("{status}: see {}", log.display()));
+    }
+    let mut row = match Row::read(target, seconds, &text) {
+        // It failed on what it was given to start with.
+        Err(_) if !failing.is_empty() => Row::nothing(target)?,
+        row => {
+            row.with_context(|| format!("{target} ended with {status}; see {}", log.display()))?
+        }
+    };
+    if !failing.is_empty() {
+        row.findings = failing.join(", ");
     }
     Ok(row)
 }

@@ -204,6 +204,11 @@ impl RouterClient {
         self.done(self.inner.clone().watch(request).await)
     }
 
+    /// What the end of a stream means.
+    pub fn stream_error(&self, status: &Status) -> CallError {
+        self.line.error(status)
+    }
+
     fn request<T>(&self, message: T) -> Request<T> {
         self.line.request(message)
     }

@@ -25,6 +25,7 @@ pub use bfd_udp::{BfdSockets, Datagram};
 pub use event::{ConnId, Event, frames};
 pub use listen::Listen;
 pub use neighbors::{Found, Neighbors};
+pub use options::end_when_silent;
 pub use peers::{AoAlgorithm, AoKey, Auth, Peer, PeerError, Who};
 pub use secret::{Secret, SecretError};
 pub use sockets::{Dial, MAX_ACCEPTED, MAX_PER_PEER, SEND_BUFFER, Sockets};

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::time::Duration;
 
 use inet::LinkName;
 use libc::c_int;
-use socket2::Socket;
+use socket2::{SockRef, Socket, TcpKeepalive};
 
 use crate::peers::{AoAlgorithm, AoKey, Auth};
 use crate::secret::{Secret, wipe};
@@ -24,6 +25,20 @@ const AO_DEL_LEN: usize = 144;
 
 /// The length of `struct sockaddr_storage`.
 const ADDRESS_LEN: usize = 128;
+
+/// Ends a TCP connection whose other end acknowledges nothing, or takes nothing, for so long
+/// (RFC 5482), be there anything to send or not.
+///
+/// # Errors
+/// What the kernel says.
+pub fn end_when_silent(socket: &impl AsFd, after: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_user_timeout(Some(after))?;
+    let (idle, every) = (after / 2, after / 6);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(3),
+    )
+}
 
 /// Sets an option from bytes laid out as the kernel's struct.
 pub(crate) fn set(socket: &impl AsFd, level: c_int, name: c_int, value: &[u8]) -> io::Result<()> {

@@ -54,13 +54,27 @@ impl Row {
             let speed = stated("stat::average_exec_per_sec:").unwrap_or_default().max(1);
             u32::try_from(executions / speed).unwrap_or(wanted).min(wanted)
         });
-        let out = Command::new("date").args(["-u", "+%F"]).output().context("run date")?;
         Ok(Row {
-            target: target.to_owned(),
             seconds,
             executions,
             corpus: after("corp:"),
             edges: after("cov:"),
+            ..Row::nothing(target)?
+        })
+    }
+
+    /// The row of a target that did not come as far as its first figures.
+    ///
+    /// # Errors
+    /// When nobody knows what day it is.
+    pub(super) fn nothing(target: &str) -> Result<Row> {
+        let out = Command::new("date").args(["-u", "+%F"]).output().context("run date")?;
+        Ok(Row {
+            target: target.to_owned(),
+            seconds: 0,
+            executions: 0,
+            corpus: 0,
+            edges: 0,
             findings: NONE.to_owned(),
             day: String::from_utf8_lossy(&out.stdout).trim().to_owned(),
         })

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::oracle;
 use super::report::{Ending, Tally};
 use crate::progress::Progress;
-use crate::{fuzz, image, places};
+use crate::{fuzz, image, places, sys};
 
 /// One such case.
 pub(crate) struct Alone {
@@ -123,6 +123,8 @@ fn sartd(root: &Path) -> Result<PathBuf> {
 fn logged(command: &mut Command, logs: &Path) -> Result<String> {
     let log = logs.join("log.txt");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+    sys::with_signals(command);
+    sys::die_with_parent(command);
     let out = command.spawn().context("start lab")?.wait_with_output()?;
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     fs::write(logs.join("out.txt"), &said)?;

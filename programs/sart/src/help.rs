@@ -66,7 +66,7 @@ A file with a problem changes nothing: what was read before stays in force.
 Examples:
   sart bgp reload --dry-run               what would change, and which sessions it resets
   sart bgp reload --keep-sessions         refuse it if a session is reset
-  kill -HUP $(pidof sartd)                the same without sart; problems are in the log";
+  pkill -HUP -fx '[^ ]*sartd bgp.*'       the same without sart; problems are in the log";
 
 pub(crate) const FORGET: &str = "\
 Examples:

@@ -117,7 +117,8 @@ impl Session {
                 self.mode = Mode::Running;
                 // A peer that takes a new connection for the end of the old one never reads what
                 // was said on that; meanwhile it may dial.
-                let read = self.goodbye.take().map(|at| (at + SOON).since(now));
+                // Not taken: what restarts it once more gives the peer no less.
+                let read = self.goodbye.map(|at| (at + SOON).since(now));
                 self.retry(now, read.unwrap_or(Duration::ZERO));
             }
         }

@@ -318,6 +318,7 @@ impl RouteTable {
             Ok(()) => self.counters.object_writes += 1,
             Err(_) => self.counters.failures += 1,
         }
+        let refused = result.is_err();
         let Landed { ready, changed_mind, retry_at, lost } =
             self.objects.landed(id, self.now, result);
         if let Some(at) = retry_at {
@@ -337,6 +338,9 @@ impl RouteTable {
                 self.leave_group(target);
                 self.queue_users(target);
             }
+        }
+        if refused && !lost {
+            self.refused_in_place(id);
         }
         if changed_mind || lost {
             self.regroup();

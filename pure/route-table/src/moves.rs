@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use crate::entry::{Actual, Entry, Place};
 use crate::intern::Id;
 use crate::object::Object;
+use crate::offers::Set;
 use crate::{ObjectId, RouteTable, Target};
 
 /// The most groups that one set keeps beside its own: each takes a message when it leads elsewhere.
@@ -25,6 +26,8 @@ pub(crate) struct Leaving {
     to: Id,
     /// Look again when no more hold it than so many.
     again_at: u32,
+    /// So many stood in the way when it was looked at last.
+    others: u32,
     /// The routes that stand in the way were put in front.
     sorted: bool,
 }
@@ -56,7 +59,8 @@ impl RouteTable {
             }
             self.objects.leave(group);
             self.targets.hold_again(to);
-            let leaving = Leaving { group, held, to, again_at: u32::MAX, sorted: false };
+            let (again_at, others) = (u32::MAX, u32::MAX);
+            let leaving = Leaving { group, held, to, again_at, others, sorted: false };
             self.leaving.push(leaving);
         }
     }
@@ -69,7 +73,10 @@ impl RouteTable {
                 Verdict::Wait(others) => {
                     let holders = self.held.holders(leaving.held);
                     if holders <= leaving.again_at {
-                        leaving.again_at = holders.saturating_sub(others.max(1));
+                        // Some that never leave are no reason to look at all of them at each step.
+                        let stuck = others >= std::mem::replace(&mut leaving.others, others);
+                        let step = if stuck { others.max(holders / 16) } else { others };
+                        leaving.again_at = holders.saturating_sub(step.max(1));
                     }
                     if !std::mem::replace(&mut leaving.sorted, true) {
                         self.others_first(&leaving);
@@ -86,6 +93,20 @@ impl RouteTable {
         for leaving in std::mem::take(&mut self.leaving) {
             self.drop_leaving(&leaving);
         }
+    }
+
+    /// The kernel refuses to let a group lead where its routes are to: they are written anew, with
+    /// the set's own.
+    pub(crate) fn refused_in_place(&mut self, group: ObjectId) {
+        let joined =
+            |(_, _, set): &(Id, &Target, &Set)| set.more.iter().any(|(id, _)| *id == group);
+        let Some(to) = self.targets.iter().find(joined).map(|(to, ..)| to) else { return };
+        let taken = self.targets.beside_mut(to).and_then(|set| set.take_group(group));
+        let Some((_, held)) = taken else { return };
+        self.objects.leave(group);
+        self.release_held(held);
+        self.collect_later();
+        self.queue_users(to);
     }
 
     fn drop_leaving(&mut self, leaving: &Leaving) {

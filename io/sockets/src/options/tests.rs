@@ -22,6 +22,16 @@ fn structs_are_laid_out_as_the_kernel_has_them() {
 }
 
 #[test]
+fn silence_ends_a_connection_after_its_time() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    end_when_silent(&socket, Duration::from_secs(60)).unwrap();
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+}
+
+#[test]
 fn a_kernel_without_it_says_so_and_one_with_it_takes_it() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let secret = Secret::new(b"key").unwrap();

@@ -299,6 +299,8 @@ impl Outcome {
         let [before, _, after] = self.memory;
         let grown = after as f64 / before as f64;
         ensure!(grown <= RETURNS, "memory grew to {grown:.2} of what it was before the changes");
+        let late = self.ways.late;
+        ensure!(late == 0, "{late} markers were not through by their next turn");
         Ok(())
     }
 }

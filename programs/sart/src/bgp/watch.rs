@@ -38,8 +38,7 @@ pub(crate) async fn run(common: &Common, wanted: Watch) -> Result<(), Failure> {
     let mut stream = router.watch(request).await?;
     let mut left = wanted.count;
     while left != Some(0) {
-        let event = stream.message().await;
-        let event = event.map_err(|status| Failure::Unreachable(status.message().to_owned()))?;
+        let event = stream.message().await.map_err(|status| router.stream_error(&status))?;
         let Some(event) = event else {
             let endpoint = router.endpoint();
             return Err(Failure::Unreachable(format!("the router at {endpoint} has stopped")));

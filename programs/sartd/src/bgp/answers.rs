@@ -20,7 +20,8 @@ pub(super) const SLICE: Duration = Duration::from_micros(400);
 /// Paths that are looked up in one step, so that a slice ends in time.
 pub(super) const STEP: usize = 64;
 
-/// How many long answers may be under way.
+/// How many pages may be under way, and how many explanations: readers of tables, who need no
+/// rights, must not keep a person from asking why.
 const MOST: usize = 8;
 
 /// An answer under way.
@@ -73,7 +74,7 @@ impl Answer {
     }
 
     fn refuse(self) {
-        let busy = Refusal::Busy(format!("{MOST} long answers are under way: ask again"));
+        let busy = Refusal::Busy(format!("{MOST} such answers are under way: ask again"));
         match self {
             Answer::Page(walk) => walk.reply.send(Err(busy)),
             Answer::Explanation(explaining) => explaining.reply.send(Err(busy)),
@@ -90,7 +91,9 @@ impl Answers {
     pub(super) fn add(&mut self, answer: Answer) {
         // Those of callers that have gone take no place.
         self.0.retain(|answer| !answer.is_abandoned());
-        if self.0.len() < MOST { self.0.push_back(answer) } else { answer.refuse() }
+        let kind = std::mem::discriminant(&answer);
+        let alike = self.0.iter().filter(|other| std::mem::discriminant(*other) == kind).count();
+        if alike < MOST { self.0.push_back(answer) } else { answer.refuse() }
     }
 
     /// The one whose turn it is, and for which somebody waits.
@@ -201,7 +204,7 @@ mod tests {
     use node_api::{Reply, v1};
     use tokio::sync::oneshot;
 
-    use super::{Answer, Answers, MOST, Slice, Walk};
+    use super::{Answer, Answers, Explaining, MOST, Slice, Walk};
     use crate::bgp::calls::Page;
     use crate::bgp::tables::Only;
 
@@ -278,7 +281,13 @@ mod tests {
         let (one_more, mut waits) = walk(1);
         answers.add(Answer::Page(one_more));
         let refused = waits.try_recv().unwrap().unwrap_err().to_string();
-        assert_eq!(refused, "8 long answers are under way: ask again");
+        assert_eq!(refused, "8 such answers are under way: ask again");
         assert!(waiting.iter_mut().all(|waits| waits.try_recv().is_err()), "they go on");
+        let (reply, mut waits) = Reply::channel();
+        let prefix = "10.0.0.0/24".parse().unwrap();
+        let (answer, imports, peers) = Default::default();
+        let why = Explaining { reply, prefix, answer, imports, peers };
+        answers.add(Answer::Explanation(Box::new(why)));
+        assert!(waits.try_recv().is_err(), "pages keep nobody from asking why");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use node_api::{Refusal, Reply, v1};
 use router_config::{Document, Problem, Reason};
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::Args;
 use super::owners::{self, FILE};
@@ -41,6 +41,8 @@ pub(super) struct Reader {
     /// Where the API and health have been listening since the start.
     listening: (SocketAddr, u16),
     read: mpsc::Sender<Read>,
+    /// One reads at a time: what comes out last is what the file says last.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What was read, and who asked for it.
@@ -134,17 +136,19 @@ impl Reader {
         listening: (SocketAddr, u16),
     ) -> (Reader, mpsc::Receiver<Read>) {
         let (read, reads) = mpsc::channel(READS);
-        (Reader { source: Arc::new(source), listening, read }, reads)
+        let turn = Arc::default();
+        (Reader { source: Arc::new(source), listening, read, turn }, reads)
     }
 
     /// Reads again after each signal; never ends.
     pub(super) fn at_each(&self, mut signal: Signal) -> impl Future<Output = ()> + use<> {
-        let (source, read) = (Arc::clone(&self.source), self.read.clone());
+        let begin = self.begin();
+        let source = Arc::clone(&self.source);
         async move {
             while signal.recv().await.is_some() {
                 if source.path.is_some() {
                     tracing::info!(file = source.name(), "SIGHUP: the file is read again");
-                    begin(&source, &read, None);
+                    begin(None);
                 } else {
                     tracing::warn!("SIGHUP: nothing is read again: the router runs without a file");
                 }
@@ -156,11 +160,27 @@ impl Reader {
     /// Begins to read again for a request.
     fn answer(&self, dry_run: bool, reply: Reply<v1::ApplyReply>) {
         match &self.source.path {
-            Some(_) => begin(&self.source, &self.read, Some(Asked { dry_run, reply })),
+            Some(_) => self.begin()(Some(Asked { dry_run, reply })),
             None => {
                 let why = "the router runs without a file: there is nothing to read again";
                 reply.send(Err(Refusal::NotNow(why.to_owned())));
             }
+        }
+    }
+
+    /// What begins a read.
+    fn begin(&self) -> impl Fn(Option<Asked>) + use<> {
+        let (source, read) = (Arc::clone(&self.source), self.read.clone());
+        let turn = Arc::clone(&self.turn);
+        move |asked| {
+            let (source, read, turn) = (Arc::clone(&source), read.clone(), Arc::clone(&turn));
+            tokio::spawn(async move {
+                let _turn = turn.lock().await;
+                // Of a read that panicked nobody hears; its caller is told that the router stops.
+                if let Ok(document) = tokio::task::spawn_blocking(move || source.read()).await {
+                    let _ = read.send(Read { document, asked }).await;
+                }
+            });
         }
     }
 
@@ -179,16 +199,6 @@ impl Reader {
             .map(|what| format!("{what} after a restart of the router, not before"))
             .collect()
     }
-}
-
-fn begin(source: &Arc<Source>, read: &mpsc::Sender<Read>, asked: Option<Asked>) {
-    let (source, read) = (Arc::clone(source), read.clone());
-    tokio::spawn(async move {
-        // Of a read that panicked nobody hears; its caller is told that the router is stopping.
-        if let Ok(document) = tokio::task::spawn_blocking(move || source.read()).await {
-            let _ = read.send(Read { document, asked }).await;
-        }
-    });
 }
 
 impl Router {

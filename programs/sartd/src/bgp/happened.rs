@@ -55,8 +55,10 @@ impl Router {
                 }
             }
             Event::PathsLeftOut { peer, prefix } => {
-                let most = bgp_speaker::MAX_PATHS;
-                tracing::warn!(%peer, %prefix, most, "more paths to a prefix than are taken");
+                if self.quiet.may_log() {
+                    let most = bgp_speaker::MAX_PATHS;
+                    tracing::warn!(%peer, %prefix, most, "more paths to a prefix than are taken");
+                }
             }
             Event::SelectionDeferred { until } => {
                 let until = self.parts.clock.unix(until);

@@ -244,9 +244,12 @@ impl Router {
             }
         }
         self.tell_monitors();
-        self.monitor.end().await;
-        self.parts.edges.bfd.stop().await;
-        self.parts.sockets.shut_down(CLOSE_TIME).await;
+        let (bfd, sockets) = (self.parts.edges.bfd, self.parts.sockets);
+        let sessions = async {
+            bfd.stop().await;
+            sockets.shut_down(CLOSE_TIME).await;
+        };
+        tokio::join!(self.monitor.end(), sessions);
         if let Some(writing) = self.writing.take() {
             let _ = writing.await;
         }

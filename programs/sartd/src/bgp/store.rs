@@ -191,8 +191,9 @@ fn read(path: &Path) -> Result<Stored, Unreadable> {
 /// Removes what routers and agents leave in a run directory; what others keep there stays.
 pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(desired(directory)))?;
-    let files = ["router.running", "router.fib", "router.lock", "router.sock"];
-    for name in files.into_iter().chain(["agent.sock", "agent.served", "fib.owners", "fib.sock"]) {
+    let router = ["router.running", "router.fib", "router.fib.new", "router.lock", "router.sock"];
+    let others = ["agent.sock", "agent.served", "fib.owners", "fib.owners.new", "fib.sock"];
+    for name in router.into_iter().chain(others) {
         absent_is_fine(fs::remove_file(directory.join(name)))?;
     }
     Ok(())

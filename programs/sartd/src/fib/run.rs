@@ -17,6 +17,7 @@ use route_table::{Input, KernelEvent, Write};
 use router_config::{Channel, ChannelEnd, RouterEnd};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::bgp::{self, Heard};
 use super::controller::{Controller, Do};
@@ -70,6 +71,8 @@ struct Running {
     writers: BTreeMap<u32, Writer>,
     /// What each router is to announce for a channel; none: as before.
     routers: BTreeMap<(RouterEnd, String), watch::Sender<Option<BTreeSet<Prefix>>>>,
+    /// Those that tell them.
+    tellers: JoinSet<()>,
     trouble: BTreeMap<RouterEnd, String>,
     news: mpsc::Sender<News>,
     token: Option<Token>,
@@ -100,6 +103,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         controller,
         writers: BTreeMap::new(),
         routers: BTreeMap::new(),
+        tellers: JoinSet::new(),
         trouble: BTreeMap::new(),
         news,
         token: token.clone(),
@@ -193,7 +197,8 @@ impl Running {
                 if let ChannelEnd::Bgp { endpoint } = end {
                     let (sender, prefixes) = watch::channel(None);
                     let (name, token) = (channel.name.clone(), self.token.clone());
-                    tokio::spawn(bgp::tell(endpoint.clone(), name.clone(), token, prefixes));
+                    let tell = bgp::tell(endpoint.clone(), name.clone(), token, prefixes);
+                    self.tellers.spawn(tell);
                     self.routers.insert((endpoint.clone(), name), sender);
                 }
             }
@@ -316,14 +321,20 @@ impl Running {
         }
     }
 
-    async fn goodbye(self, keep: bool) -> anyhow::Result<()> {
+    async fn goodbye(mut self, keep: bool) -> anyhow::Result<()> {
+        // First: they would tell a router anew that has forgotten what is taken back.
+        self.tellers.shutdown().await;
         if keep {
             return Ok(());
         }
-        for (endpoint, channel) in self.routers.keys() {
-            let taken = bgp::take_back(endpoint, channel, self.token.as_ref());
-            let _ = tokio::time::timeout(END_TIME, taken).await;
+        let mut taken = JoinSet::new();
+        for (endpoint, channel) in std::mem::take(&mut self.routers).into_keys() {
+            let token = self.token.clone();
+            taken.spawn(tokio::time::timeout(END_TIME, async move {
+                bgp::take_back(&endpoint, &channel, token.as_ref()).await;
+            }));
         }
+        let _ = taken.join_all().await;
         // A batch under way holds the writer until it is done.
         for (table, writer) in &self.writers {
             let removed = writer.routes.remove_all().await?;

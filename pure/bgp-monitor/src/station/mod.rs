@@ -296,8 +296,10 @@ impl Station {
             self.outputs.push_back(Output::Close);
         }
         let (first, most) = (self.config.retry_first, self.config.retry_most);
-        if let (State::Connected(link), Lost::Closed(_)) = (&self.state, &lost)
-            && link.stood(now) >= first
+        // One that reads too slowly has stood for a while each time.
+        let well = if matches!(lost, Lost::Closed(_)) { first } else { most };
+        if let State::Connected(link) = &self.state
+            && link.stood(now) >= well
         {
             self.failures = 0;
         }

@@ -118,6 +118,12 @@ fn after_a_goodbye_the_peer_has_time_to_read_it() {
     ended(&mut s, 5.0);
     s.handle(at(5.1), Event::TcpAccepted { conn: IN });
     assert_eq!(words(&drain(&mut s)), "OPEN");
+    // Two reasons at once give no less.
+    let mut s = established(&plain_open());
+    s.reconfigure(at(5.0), PeerConfig { extended_messages: false, ..peer(65002) });
+    s.reconfigure(at(5.0), PeerConfig { hold_time: 12, ..peer(65002) });
+    s.handle(at(5.0), reset());
+    ended(&mut s, 5.0);
     // The same after a new configuration, and after a stop and a start.
     let mut s = established(&plain_open());
     s.reconfigure(at(5.0), PeerConfig { extended_messages: false, ..peer(65002) });

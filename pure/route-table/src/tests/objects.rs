@@ -258,6 +258,23 @@ fn routes_that_all_leave_for_the_same_next_hop_take_one_message() {
 }
 
 #[test]
+fn routes_go_one_by_one_when_their_group_cannot_go() {
+    let mut driver = many_routes();
+    driver.run("bgp 30.0.0.0/8 9.9.9.8");
+    for prefix in prefixes() {
+        driver.step(&format!("bgp {prefix} 9.9.9.8"));
+    }
+    // The group that the next hops have already is as it was.
+    driver.step("refuse-objects");
+    driver.settle();
+    let to = super::driver::target_of("10.1.2.1%2");
+    let wrong = driver.own_targets().values().filter(|target| **target != to).count();
+    assert_eq!(wrong, 0);
+    driver.run("accept\n after 60000\n after 6000");
+    assert_eq!((driver.own.len(), driver.objects.len()), (601, 2));
+}
+
+#[test]
 fn routes_in_the_way_of_such_a_move_are_written_first() {
     let mut driver = many_routes();
     driver.run("bgp 30.0.0.0/8 9.9.9.8");

@@ -19,6 +19,8 @@ const NETWORK: &str = "sart-network";
 const OLDEST: &str = "0.4.0";
 /// For how long a plugin may take to tell its versions.
 const ASK: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has answered.
+const POLL: Duration = Duration::from_millis(10);
 
 /// From where to where.
 #[derive(Clone, Debug)]
@@ -107,19 +109,26 @@ fn portmap(ours: &Path, place: &Path) -> Option<Vec<String>> {
 /// Asks a plugin for its versions (CNI's VERSION).
 fn versions_of(plugin: &Path) -> anyhow::Result<Vec<String>> {
     let name = plugin.display();
-    let mut child = Command::new(plugin)
-        .env_clear()
-        .env("CNI_COMMAND", "VERSION")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot execute {name}"))?;
+    let mut command = Command::new(plugin);
+    command.env_clear().env("CNI_COMMAND", "VERSION").stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let start = Instant::now();
+    let mut child = loop {
+        match command.spawn() {
+            // A process that another thread is starting still has the file open, as we had when we
+            // wrote it.
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && start.elapsed() < ASK =>
+            {
+                std::thread::sleep(POLL);
+            }
+            spawned => break spawned.with_context(|| format!("cannot execute {name}"))?,
+        }
+    };
     if let Some(mut stdin) = child.stdin.take() {
         // One that doesn't read its input may still answer.
         let _ = stdin.write_all(br#"{"cniVersion":"1.0.0"}"#);
     }
-    let start = Instant::now();
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,
@@ -128,7 +137,7 @@ fn versions_of(plugin: &Path) -> anyhow::Result<Vec<String>> {
                 child.wait()?;
                 anyhow::bail!("{name} tells no version within {} s", ASK.as_secs());
             }
-            None => std::thread::sleep(Duration::from_millis(10)),
+            None => std::thread::sleep(POLL),
         }
     };
     anyhow::ensure!(status.success(), "{name} fails when asked for its versions");

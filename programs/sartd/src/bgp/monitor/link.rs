@@ -14,6 +14,9 @@ pub(super) const ROOM: usize = 256 << 10;
 /// How long a dial may take.
 const DIAL_TIME: Duration = Duration::from_secs(10);
 
+/// How long the other end's kernel may say nothing, be there anything to say or not.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// How long what was sent last may take to go.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -89,6 +92,7 @@ async fn run(
         _ = queue.recv() => return Ok(()),
     };
     stream.set_nodelay(true).map_err(failed)?;
+    sockets::end_when_silent(&stream, SILENCE).map_err(failed)?;
     let _ = events.send((id, LinkEvent::Connected)).await;
     let (mut reader, mut writer) = stream.split();
     // A station says nothing (RFC 7854 §3.2). What it says all the same is dropped.

@@ -173,9 +173,12 @@ impl Monitor {
         }
         match (before.sessions, watch.sessions) {
             (false, true) => {
+                // They stood before: a file of updates does not begin with their coming up.
+                let mrt = self.mrt.take();
                 for established in speaker.established() {
                     self.up(now, established, conns);
                 }
+                self.mrt = mrt;
             }
             (true, false) => {
                 self.sessions.clear();

@@ -61,6 +61,25 @@ fn the_version_is_the_highest_that_all_plugins_speak() {
     assert_eq!(install(&node.what()).unwrap().version, "1.1.0");
 }
 
+/// A child that another thread forks holds a plugin open for writing until it executes.
+#[test]
+fn a_plugin_that_is_busy_is_asked_again() {
+    let node = Node::new("busy");
+    node.plugin("image/sart-cni", OURS);
+    node.plugin("bin/portmap", OURS);
+    let writer = std::fs::OpenOptions::new().append(true).open(node.0.join("bin/portmap")).unwrap();
+    let (asked, told) = std::sync::mpsc::channel::<()>();
+    let busy = std::thread::spawn(move || {
+        // However long it takes, the answer is the same.
+        let _ = told.recv_timeout(std::time::Duration::from_millis(50));
+        drop(writer);
+    });
+    let installed = install(&node.what()).unwrap();
+    drop(asked);
+    busy.join().unwrap();
+    assert_eq!((installed.version.as_str(), installed.portmap), ("1.1.0", true));
+}
+
 #[test]
 fn portmap_comes_from_the_image_where_the_node_has_none() {
     let node = Node::new("image");
