@@ -44,6 +44,8 @@ pub struct PeerFacts<'a> {
 pub enum Source {
     /// Originated here, by the document.
     Local,
+    /// Originated here because a longer prefix in it is used (RFC 4271 §9.2.2.2).
+    Aggregate,
     /// Learned from a peer of another AS.
     Ebgp,
     /// Learned from a peer of our AS.
@@ -94,8 +96,9 @@ impl PeerFacts<'_> {
 
 impl Source {
     /// All sources, in the order in which they are shown.
-    pub const ALL: [Source; 6] = [
+    pub const ALL: [Source; 7] = [
         Source::Local,
+        Source::Aggregate,
         Source::Ebgp,
         Source::Ibgp,
         Source::Kernel(KernelSource::Connected),
@@ -108,6 +111,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Local => f.write_str("local"),
+            Source::Aggregate => f.write_str("aggregate"),
             Source::Ebgp => f.write_str("ebgp"),
             Source::Ibgp => f.write_str("ibgp"),
             Source::Kernel(kind) => kind.fmt(f),
@@ -118,7 +122,7 @@ impl fmt::Display for Source {
 impl FromStr for Source {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Source, ValueError> {
-        let wanted = "a source (local, ebgp, ibgp, connected, static or kernel)";
+        let wanted = "a source (local, aggregate, ebgp, ibgp, connected, static or kernel)";
         let found = Source::ALL.into_iter().find(|source| source.to_string() == text);
         found.ok_or_else(|| ValueError::new(text, wanted))
     }

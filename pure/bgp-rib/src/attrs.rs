@@ -109,6 +109,8 @@ pub(crate) enum Maker {
     Import,
     /// Originated here.
     Own,
+    /// Originated here, as an aggregate.
+    Aggregate,
 }
 
 impl Post {
@@ -346,6 +348,7 @@ impl<'a> Key<'a> {
             Maker::Peer => 0,
             Maker::Import => 1,
             Maker::Own => 2,
+            Maker::Aggregate => 3,
         };
         let kernel = match self.kernel {
             None => 0,
@@ -382,7 +385,8 @@ impl<'a> Key<'a> {
         let maker = match flags >> 2 & 3 {
             0 => Maker::Peer,
             1 => Maker::Import,
-            _ => Maker::Own,
+            2 => Maker::Own,
+            _ => Maker::Aggregate,
         };
         let (address, rest) = if flags & 16 == 0 {
             let (octets, rest) = rest.split_first_chunk::<4>()?;
@@ -438,9 +442,13 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Where an own route is from, for policies.
-    pub(crate) fn source(&self) -> Source {
-        self.kernel.map_or(Source::Local, Source::Kernel)
+    /// Where an own route is from, for policies and people; none of what is learned.
+    pub(crate) fn source(&self) -> Option<Source> {
+        match self.maker {
+            Maker::Own => Some(self.kernel.map_or(Source::Local, Source::Kernel)),
+            Maker::Aggregate => Some(Source::Aggregate),
+            Maker::Peer | Maker::Import => None,
+        }
     }
 
     /// The names of groups.

@@ -8,7 +8,7 @@ use bgp_packet::{Attributes, BgpNextHop, FamilyFlags, Options, PeerKind, Role, S
 use bgp_policy::{NextHopChange, Own, Policy, RouteFacts, Source, Verdict};
 use inet::{Asn, Family, Prefix, is_link_local};
 
-use crate::attrs::{AttrSet, Maker};
+use crate::attrs::{AttrSet, Key};
 use crate::family::World;
 use crate::import::PeerKey;
 use crate::peer::{NextHops, PeerId, SessionFacts};
@@ -55,6 +55,8 @@ pub enum Reason {
     NoExportPolicy,
     /// The export policy rejects it.
     RejectedByPolicy,
+    /// An aggregate with `summary_only` stands for it (RFC 4271 §9.2.2.2).
+    SuppressedByAggregate,
 }
 
 impl fmt::Display for Reason {
@@ -77,6 +79,7 @@ impl fmt::Display for Reason {
             Reason::LongLivedStale => "long-lived-stale",
             Reason::NoExportPolicy => "no-export-policy",
             Reason::RejectedByPolicy => "rejected-by-policy",
+            Reason::SuppressedByAggregate => "suppressed-by-aggregate",
         })
     }
 }
@@ -189,6 +192,9 @@ impl GroupKey {
         prefix: &Prefix,
         verdicts: Option<&mut Verdicts>,
     ) -> Result<(), Reason> {
+        if world.aggregates.suppress(prefix) {
+            return Err(Reason::SuppressedByAggregate);
+        }
         let set = path.post.set().and_then(|id| Some((id, world.attrs.get(id)?)));
         let Some((id, set)) = set else { return Err(Reason::NoRoute) };
         self.allows(world, path, set)?;
@@ -439,11 +445,11 @@ impl GroupKey {
     }
 }
 
-/// Where a path is from, for policies.
-fn source(world: &World, path: &Path, set: &AttrSet) -> Source {
-    match set.key() {
-        Some(key) if key.maker == Maker::Own => key.source(),
-        Some(_) | None => {
+/// Where a path is from, for policies and people.
+pub(crate) fn source(world: &World, path: &Path, set: &AttrSet) -> Source {
+    match set.key().as_ref().and_then(Key::source) {
+        Some(source) => source,
+        None => {
             let peer = world.peers.get(usize::from(path.peer.0));
             match peer.map_or(PeerKind::External, |peer| peer.kind) {
                 PeerKind::External => Source::Ebgp,

@@ -9,6 +9,7 @@ use bgp_packet::{BgpNextHop, PathId, PeerKind};
 use bgp_policy::Policy;
 use inet::{Family, Prefix};
 
+use crate::aggregate::{Aggregates, Discard, Tally};
 use crate::attrs::{AttrSet, AttrTable, Facts, Post};
 use crate::decision::{Candidate, Ineligible, MAX_PATHS, decide};
 use crate::export::GroupKey;
@@ -27,6 +28,8 @@ pub struct Best {
     pub prefix: Prefix,
     /// The paths learned from peers. Empty also when the prefix is originated here.
     pub paths: Vec<BestPath>,
+    /// The prefix is an aggregate: what no longer one takes is to be dropped.
+    pub discard: Option<Discard>,
 }
 
 /// One of the paths that are used.
@@ -52,6 +55,7 @@ pub(crate) struct World<'a> {
     pub(crate) attrs: &'a AttrTable,
     pub(crate) hops: &'a Hops,
     pub(crate) peers: &'a [Peer],
+    pub(crate) aggregates: &'a Aggregates,
     pub(crate) settings: &'a Settings,
     /// Nothing is chosen yet (RFC 4724 §4.1).
     pub(crate) deferred: bool,
@@ -74,6 +78,8 @@ pub(crate) struct Wanted {
     pub(crate) import: BTreeSet<PeerId>,
     /// The FIB is told of each prefix again.
     pub(crate) fib: bool,
+    /// What peers are told of the prefixes in these is compared anew.
+    pub(crate) within: BTreeSet<Prefix>,
 }
 
 impl Wanted {
@@ -101,6 +107,7 @@ pub(crate) struct FamilyRib {
     pub(crate) family: Family,
     pub(crate) table: Table,
     pub(crate) groups: Vec<Option<Group>>,
+    pub(crate) tally: Tally,
     /// Groups without members, whose entries are still to be looked at.
     pub(crate) retired: Vec<Group>,
     /// Groups may have more to forget than was done at once.
@@ -190,6 +197,7 @@ impl FamilyRib {
             family,
             table: Table::new(family),
             groups: Vec::new(),
+            tally: Tally::default(),
             retired: Vec::new(),
             untrimmed: false,
             fib: VecDeque::new(),
@@ -234,6 +242,10 @@ impl FamilyRib {
             if let Some(changed) = &mut self.changed {
                 changed.extend(self.table.prefix(idx));
             }
+        }
+        if best_changed && !self.tally.counts.is_empty() {
+            let was = self.before.first().map(|(_, peer)| *peer);
+            self.tally(world, idx, was);
         }
         if best_changed || force_export || self.path_groups > 0 {
             self.export(world, idx, best_changed, force_export);
@@ -362,7 +374,11 @@ impl FamilyRib {
 
     /// Whether [`crate::Rib::work`] has anything to do.
     pub(crate) fn has_work(&self) -> bool {
-        self.pass.is_some() || self.wanted.any || !self.retired.is_empty() || self.untrimmed
+        self.pass.is_some()
+            || self.wanted.any
+            || !self.retired.is_empty()
+            || self.untrimmed
+            || self.tally.has_work()
     }
 
     /// Frees what only a group without members kept, and forgets what all members were told.

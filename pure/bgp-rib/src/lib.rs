@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod ahead;
 mod attrs;
 mod decision;
@@ -28,6 +29,7 @@ mod rib;
 mod rules;
 mod table;
 
+pub use aggregate::{Aggregate, Discard};
 pub use decision::{Ineligible, MAX_PATHS, Step};
 pub use export::Reason;
 pub use family::{Best, BestPath};

@@ -1,4 +1,5 @@
 mod add_path;
+mod aggregates;
 mod bench;
 mod explain;
 mod policy;

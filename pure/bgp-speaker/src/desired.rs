@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use bgp_packet::Origin;
 use bgp_policy::{KernelSource, Policy};
-use bgp_rib::Multipath;
+use bgp_rib::{Discard, Multipath};
 use inet::{Asn, LinkName, Prefix, RouterId};
 
 use crate::Peer;
@@ -24,6 +24,8 @@ pub struct Desired {
     pub originate: Vec<Origination>,
     /// Routes of the kernel that are originated here. The first one that a route fits decides.
     pub redistribute: Vec<Redistribution>,
+    /// Prefixes that stand for longer ones.
+    pub aggregates: Vec<Aggregation>,
 }
 
 /// What holds for the whole speaker.
@@ -98,6 +100,18 @@ pub struct Redistribution {
     /// what it sets, ORIGIN, LOCAL_PREF, MED, communities and large communities count; the rest is
     /// for a policy on export.
     pub policy: Option<Policy>,
+}
+
+/// A prefix that is originated here while a longer one in it is used (RFC 4271 §9.2.2.2). It may be
+/// in [`Desired::originate`] too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregation {
+    /// The prefix, its attributes, and whom it is for.
+    pub route: Origination,
+    /// The longer prefixes in it are announced to nobody.
+    pub summary_only: bool,
+    /// What the FIB is to do with packets that no longer prefix takes; none: nothing.
+    pub discard: Option<Discard>,
 }
 
 impl Global {

@@ -134,6 +134,15 @@ pub enum Conflict {
         /// Whose does not.
         ignored: String,
     },
+    /// An aggregate is there twice, differently.
+    DuplicateAggregate {
+        /// The prefix.
+        prefix: Prefix,
+        /// Whose wish counts.
+        owner: String,
+        /// Whose does not.
+        ignored: String,
+    },
     /// Two owners, or one twice, want the neighbor on a link.
     DuplicateUnnumbered {
         /// The link.
@@ -166,6 +175,7 @@ impl Conflict {
             Conflict::DuplicatePeer { .. } => "duplicate-peer",
             Conflict::DifferentGlobal { .. } => "different-global",
             Conflict::DuplicatePrefix { .. } => "duplicate-prefix",
+            Conflict::DuplicateAggregate { .. } => "duplicate-aggregate",
             Conflict::DuplicateUnnumbered { .. } => "duplicate-unnumbered",
             Conflict::DuplicateDynamic { .. } => "duplicate-dynamic",
             Conflict::TooManyPeers { .. } => "too-many-peers",
@@ -187,6 +197,9 @@ impl fmt::Display for Conflict {
             ),
             Conflict::DuplicatePrefix { prefix, owner, ignored } => {
                 write!(f, "{prefix} is originated by {owner}; that of {ignored} is ignored")
+            }
+            Conflict::DuplicateAggregate { prefix, owner, ignored } => {
+                write!(f, "{prefix} is an aggregate of {owner}; that of {ignored} is ignored")
             }
             Conflict::DuplicateUnnumbered { link, owner, ignored } => {
                 write!(

@@ -167,7 +167,7 @@ fn goodbye_without_keep_says_cease_and_takes_routes_back() {
     bench.announce(conn, &[prefix("10.9.0.0/24")]);
     bench.outputs.clear();
     bench.handle(Input::Shutdown { keep: false });
-    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![] };
+    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![], discard: None };
     assert!(bench.outputs.contains(&Output::Best(gone)));
     assert_eq!(bench.said(), ["notification 6/2"]);
     let conn = ConnId::Accepted(77);
@@ -181,7 +181,7 @@ fn a_peer_taken_out_is_told_so_and_its_routes_go() {
     bench.announce(conn, &[prefix("10.9.0.0/24")]);
     bench.outputs.clear();
     bench.desired("file", doc(&[], &[]));
-    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![] };
+    let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![], discard: None };
     assert!(bench.outputs.contains(&Output::Best(gone)));
     assert!(bench.outputs.contains(&Output::Untrack(ip(PEER))));
     assert_eq!(bench.said(), ["notification 6/3"]);

@@ -7,7 +7,7 @@ use inet::{Family, NextHop, Prefix, is_link_local};
 
 use crate::entry::Offer;
 use crate::target::scaled;
-use crate::{Hop, KernelRoute, KernelTarget, Leg, LinkIndex, RouteTable, Target};
+use crate::{Hop, KernelRoute, KernelTarget, Leg, LinkIndex, RouteTable, SourceId, Target};
 
 /// The most legs that one route is given; what is over that is left out.
 pub const MAX_LEGS: usize = 128;
@@ -233,7 +233,7 @@ impl Walk<'_> {
     }
 
     /// A winner of ours; none when there is none, when it does not resolve (so it is not in the
-    /// kernel either) or when this walk stands in it already.
+    /// kernel either), when it only drops what an aggregate leaves over, or when this walk stands in it already.
     fn own(&mut self, address: &IpAddr, prefix: &Prefix) -> Option<Result<Found, Unresolved>> {
         let table = self.table;
         let offers: &[Offer] = table.entry_of(prefix)?.offers.as_slice();
@@ -246,7 +246,7 @@ impl Walk<'_> {
         }
         self.inside.push(*prefix);
         let mut decided = None;
-        for offer in offers {
+        for offer in offers.iter().filter(|offer| offer.source != SourceId::AGGREGATES) {
             decided = match table.targets.value(offer.target) {
                 Some(Target::Via(hops)) => self.via(hops).map(Ok),
                 Some(Target::Link(name)) => table

@@ -14,6 +14,8 @@ pub mod distance {
     pub const OTHER: u8 = 150;
     /// Routes learned inside the AS.
     pub const BGP_INTERNAL: u8 = 200;
+    /// Discard routes of what is originated here.
+    pub const LOCAL: u8 = 200;
 }
 
 /// Named sources and their numbers. A name keeps its number for as long as the program runs.
@@ -24,12 +26,15 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The number of a name, given out when it is new; none when all 65,536 are.
+    /// The number of a name, given out when it is new; none when all 65,535 are.
     pub fn number(&mut self, name: &str) -> Option<SourceId> {
         if let Some(number) = self.numbers.get(name) {
             return Some(*number);
         }
         let number = SourceId(u16::try_from(self.names.len()).ok()?);
+        if number == SourceId::AGGREGATES {
+            return None;
+        }
         self.names.push(name.to_owned());
         self.numbers.insert(name.to_owned(), number);
         Some(number)

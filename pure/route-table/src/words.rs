@@ -13,6 +13,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u16);
 
+impl SourceId {
+    /// Discard routes of aggregates. They resolve no next hop and hide no route that does: whether
+    /// they are there depends on routes whose next hops resolve.
+    pub const AGGREGATES: SourceId = SourceId(u16::MAX);
+}
+
 /// The numbers that our next-hop objects may have, first and last; nobody else uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectIds {

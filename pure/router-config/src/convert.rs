@@ -1,5 +1,6 @@
 //! The document to what the speaker wants.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use bgp_packet::{AddPathMode, Origin};
 use bgp_policy::{Policy, PolicySet, Unresolved};
 use bgp_session::{GracefulRestartConfig, LongLivedConfig, PeerConfig};
 use bgp_speaker::{
-    BfdOptions, Desired, Global, Multipath, Origination, Peer, Redistribution, Rules, TcpOptions,
+    Aggregation, BfdOptions, Desired, Global, Multipath, Origination, Peer, Redistribution, Rules, TcpOptions,
     Unnumbered as WantedUnnumbered, WithoutPolicy,
 };
-use inet::Family;
+use inet::{Family, Prefix};
 
-use crate::document::{DEFAULT_FIB_TABLE, Document, PathGroup};
-use crate::parts::MultiPath;
+use crate::document::{AttributeSet, DEFAULT_FIB_TABLE, Document, PathGroup};
+use crate::parts::{Aggregate, Discard, MultiPath};
 use crate::peer::{
     AddPath, AddPathSend, AsnMatch, Bfd, GracefulRestart, MaxPrefixes, MaxPrefixesAction, Neighbor,
     NextHopMode,
@@ -55,7 +56,7 @@ impl Document {
             message: format!("`{key}` is missing: it comes together with `{other}`"),
         };
         let idle = self.host_keys().into_iter().find(|key| !host.keys.contains(key));
-        if let Some(key) = self.not_supported().or(idle) {
+        if let Some(key) = idle {
             return Err(Problem {
                 document: name.to_owned(),
                 place: None,
@@ -108,6 +109,7 @@ impl Document {
             dynamic: dynamic.collect::<Result<_, Problem>>()?,
             originate: self.paths.iter().flat_map(PathGroup::originations).collect(),
             redistribute: redistribute.collect::<Result<_, Problem>>()?,
+            aggregates: self.aggregates.iter().map(Aggregation::from).collect(),
         })
     }
 
@@ -132,11 +134,6 @@ impl Document {
             ("mrt", self.mrt.is_some()),
         ];
         keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
-    }
-
-    /// A key that the speaker does nothing with yet.
-    fn not_supported(&self) -> Option<&'static str> {
-        (!self.aggregates.is_empty()).then_some("aggregates")
     }
 
     fn multipath(&self) -> Multipath {
@@ -336,15 +333,39 @@ impl From<Bfd> for BfdOptions {
 
 impl PathGroup {
     fn originations(&self) -> impl Iterator<Item = Origination> + '_ {
-        self.prefixes.iter().map(|prefix| Origination {
-            prefix: *prefix,
-            origin: self.attributes.origin.unwrap_or(Origin::Igp),
-            local_pref: self.attributes.local_pref,
-            med: self.attributes.med,
-            communities: self.attributes.communities.clone(),
-            large_communities: self.attributes.large_communities.clone(),
-            groups: self.groups.clone(),
-        })
+        let (attributes, groups) = (&self.attributes, &self.groups);
+        self.prefixes.iter().map(|prefix| origination(*prefix, attributes, groups))
+    }
+}
+
+fn origination(
+    prefix: Prefix,
+    attributes: &AttributeSet,
+    groups: &BTreeSet<String>,
+) -> Origination {
+    Origination {
+        prefix,
+        origin: attributes.origin.unwrap_or(Origin::Igp),
+        local_pref: attributes.local_pref,
+        med: attributes.med,
+        communities: attributes.communities.clone(),
+        large_communities: attributes.large_communities.clone(),
+        groups: groups.clone(),
+    }
+}
+
+impl From<&Aggregate> for Aggregation {
+    fn from(aggregate: &Aggregate) -> Aggregation {
+        let Aggregate { prefix, summary_only, discard, attributes, groups } = aggregate;
+        Aggregation {
+            route: origination(*prefix, attributes, groups),
+            summary_only: summary_only.unwrap_or(false),
+            discard: match discard {
+                Some(Discard::Blackhole) | None => Some(bgp_speaker::Discard::Blackhole),
+                Some(Discard::Unreachable) => Some(bgp_speaker::Discard::Unreachable),
+                Some(Discard::None) => None,
+            },
+        }
     }
 }
 

@@ -146,7 +146,7 @@ impl PathGroup {
 }
 
 impl AttributeSet {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == AttributeSet::default()
     }
 }

@@ -26,7 +26,7 @@ pub use convert::Host;
 pub use diff::{Diff, key_of};
 pub use document::{AttributeSet, DEFAULT_FIB_TABLE, Document, Fib, PathGroup, SCHEMA_VERSION};
 pub use parts::{
-    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Distances, FibOptions, Mrt, MultiPath,
+    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Discard, Distances, FibOptions, Mrt, MultiPath,
     Redistribute, RouterEnd,
 };
 pub use peer::{

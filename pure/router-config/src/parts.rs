@@ -8,6 +8,7 @@ use bgp_policy::KernelSource;
 use inet::{Family, Prefix};
 use serde::Serialize;
 
+use crate::document::AttributeSet;
 use crate::text;
 
 /// How many equally good paths are used, and what counts as equally good.
@@ -69,14 +70,35 @@ pub struct Redistribute {
     pub policy: Option<String>,
 }
 
-/// A prefix that is announced while a longer one in it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A prefix that is announced while a longer one in it is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Aggregate {
     /// The prefix.
     pub prefix: Prefix,
     /// Do not announce the longer ones; false when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary_only: Option<bool>,
+    /// The route that the kernel is given; `blackhole` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard: Option<Discard>,
+    /// Its path attributes.
+    #[serde(skip_serializing_if = "AttributeSet::is_empty")]
+    pub attributes: AttributeSet,
+    /// Only to peers of one of these groups; to all when empty.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
+}
+
+/// What is done with packets to an aggregate that no longer prefix takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discard {
+    /// They are dropped.
+    Blackhole,
+    /// They are dropped, and the sender is told.
+    Unreachable,
+    /// Nothing: the kernel is given no route.
+    None,
 }
 
 /// A station that is told all (RFC 7854).

@@ -14,9 +14,10 @@ const BEST: Column = ("BEST", |r| match (r.best, r.multipath) {
     (false, true) => "multipath".to_owned(),
     (false, false) => String::new(),
 });
-const FROM: Column = ("FROM", |r| match r.neighbor.as_str() {
-    "" => "here".to_owned(),
-    neighbor => neighbor.to_owned(),
+const FROM: Column = ("FROM", |r| match (r.neighbor.as_str(), r.source.as_str()) {
+    ("", "aggregate") => "aggregate".to_owned(),
+    ("", _) => "here".to_owned(),
+    (neighbor, _) => neighbor.to_owned(),
 });
 const PATH_ID: Column =
     ("ID", |r| if r.path_id == 0 { String::new() } else { r.path_id.to_string() });
@@ -30,13 +31,14 @@ const ATTRIBUTES: [Column; 5] = [
         named.chain(r.large_communities.iter().cloned()).collect::<Vec<_>>().join(" ")
     }),
 ];
-const WIDE: [Column; 4] = [
+const WIDE: [Column; 5] = [
     ("EXTENDED", |r| {
         r.extended_communities.iter().map(|hex| extended(hex)).collect::<Vec<_>>().join(" ")
     }),
     ("ORIGINATOR", |r| r.originator.clone()),
     ("CLUSTERS", |r| r.cluster_list.join(" ")),
     ("OTC", |r| number(r.only_to_customer)),
+    ("AGGREGATOR", |r| r.aggregator.clone()),
 ];
 const REASON: Column = ("REASON", |r| r.reason.clone());
 const STALE: Column = ("STALE", |r| super::yes(r.stale).to_owned());

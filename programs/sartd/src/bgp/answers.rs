@@ -231,6 +231,7 @@ mod tests {
         let row = |n: u32| TableRow {
             prefix: Prefix::truncated([10, 0, (n * 37 % 100) as u8, 0].into(), 24).unwrap(),
             peer: None,
+            source: None,
             path_id: PathId(0),
             attributes: attributes.clone(),
             stale: false,

@@ -91,8 +91,8 @@ impl Router {
     /// Where what this owner wants does not count, in words.
     fn conflicts_of(&self, of: &str) -> Vec<String> {
         use bgp_speaker::Conflict::{
-            DifferentGlobal, DuplicateDynamic, DuplicatePeer, DuplicatePrefix, DuplicateUnnumbered,
-            TooManyPeers,
+            DifferentGlobal, DuplicateAggregate, DuplicateDynamic, DuplicatePeer, DuplicatePrefix,
+            DuplicateUnnumbered, TooManyPeers,
         };
         self.parts
             .speaker
@@ -100,6 +100,7 @@ impl Router {
             .filter(|conflict| match conflict {
                 DuplicatePeer { ignored, .. }
                 | DifferentGlobal { ignored, .. }
+                | DuplicateAggregate { ignored, .. }
                 | DuplicateUnnumbered { ignored, .. }
                 | DuplicateDynamic { ignored, .. }
                 | DuplicatePrefix { ignored, .. } => ignored == of,

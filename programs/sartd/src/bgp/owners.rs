@@ -19,7 +19,8 @@ pub(super) const FILE: &str = "file";
 pub(super) const CLI: &str = "cli";
 
 /// The keys beside those of BGP that the router does something with.
-const HOST_KEYS: [&str; 5] = ["fib.metric", "fib.next_hop_objects", "fib.distance", "bmp", "mrt"];
+const HOST_KEYS: [&str; 6] =
+    ["fib.metric", "fib.next_hop_objects", "fib.distance", "fib.distance.local", "bmp", "mrt"];
 
 /// One owner.
 #[derive(Debug)]

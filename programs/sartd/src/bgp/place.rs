@@ -37,11 +37,13 @@ pub(super) struct Place {
     pub(super) metric: u32,
 }
 
-/// The distances of learned routes.
+/// The distances of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Distances {
     pub(super) ebgp: u8,
     pub(super) ibgp: u8,
+    /// Of what is dropped in aggregates.
+    pub(super) local: u8,
 }
 
 /// The place in force, and what is left in others.
@@ -82,6 +84,7 @@ impl Distances {
         Distances {
             ebgp: options.distance.ebgp.unwrap_or(distance::BGP_EXTERNAL),
             ibgp: options.distance.ibgp.unwrap_or(distance::BGP_INTERNAL),
+            local: options.distance.local.unwrap_or(distance::LOCAL),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_packet::PeerKind;
-use bgp_speaker::{Best, Input, Output, Speaker};
-use inet::{Family, NextHop, Timestamp};
+use bgp_speaker::{Best, Discard, Input, Output, Speaker};
+use inet::{Family, NextHop, Prefix, Timestamp};
 use kernel::fib::FibEvents;
 use kernel::routes::OwnRoutes;
 use node_api::{Call, Events};
@@ -33,6 +33,8 @@ use super::writes::{WAITING, Written, ended, finished};
 
 /// BGP as a source of routes.
 pub(super) const BGP: SourceId = SourceId(0);
+/// What is dropped in aggregates, as another source.
+pub(super) const AGGREGATES: SourceId = SourceId::AGGREGATES;
 
 /// Outputs that are worked on before inputs have their turn again.
 const OUTPUTS: usize = 4096;
@@ -104,6 +106,8 @@ pub(super) struct Router {
     owners_until: Timestamp,
     /// Best routes are written into the kernel.
     installs: bool,
+    /// Aggregates for which the table was offered a route that drops packets.
+    discards: BTreeSet<Prefix>,
     /// Outputs were left over.
     more: bool,
     /// Long answers under way.
@@ -130,6 +134,7 @@ impl Router {
             sweep_at: None,
             owners_ready: false,
             installs: false,
+            discards: BTreeSet::new(),
             more: false,
             answers: Answers::default(),
             quiet: Quiet::default(),
@@ -363,6 +368,18 @@ impl Router {
             hops.map(|path| (edges.next_hop(path.next_hop.address, &path.peer), path.weight));
         let (prefix, target) = (best.prefix, Target::via(hops));
         self.table_input(now, route_table::Input::Offer { source: BGP, distance, prefix, target });
+        let was = match best.discard {
+            Some(_) => !self.discards.insert(prefix),
+            None => self.discards.remove(&prefix),
+        };
+        if was || best.discard.is_some() {
+            let target = best.discard.map(|discard| match discard {
+                Discard::Blackhole => Target::Blackhole,
+                Discard::Unreachable => Target::Unreachable,
+            });
+            let (source, distance) = (AGGREGATES, distances.local);
+            self.table_input(now, route_table::Input::Offer { source, distance, prefix, target });
+        }
     }
 
     fn table_output(&mut self, now: Timestamp, output: route_table::Output) {
@@ -465,8 +482,11 @@ impl Router {
         match (std::mem::replace(&mut self.installs, installs), installs) {
             (false, true) => self.parts.speaker.tell_best_again(),
             (true, false) => {
-                let (source, distance, routes) = (BGP, distance::BGP_EXTERNAL, Vec::new());
-                self.table_input(now, route_table::Input::Set { source, distance, routes });
+                self.discards.clear();
+                for source in [BGP, AGGREGATES] {
+                    let (distance, routes) = (distance::BGP_EXTERNAL, Vec::new());
+                    self.table_input(now, route_table::Input::Set { source, distance, routes });
+                }
             }
             (true, true) | (false, false) => {}
         }

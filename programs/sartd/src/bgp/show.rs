@@ -14,6 +14,7 @@ use route_table::{KernelTarget, Leg, LinkIndex, RouteState};
 use super::bfd_task::Standing;
 use super::clock::Clock;
 use super::place::Place;
+use super::router::AGGREGATES;
 use super::tables;
 
 /// How many capabilities of an OPEN are shown.
@@ -205,8 +206,8 @@ pub(super) fn route(prefix: &Prefix, view: &RouteView) -> v1::Route {
     let (best, multipath, reason) = tables::words(Some(&view.state));
     let neighbor = view.peer.map(|address| address.to_string()).unwrap_or_default();
     let path = path(prefix, &view.attributes);
-    let path_id = view.path_id.0;
-    v1::Route { neighbor, best, multipath, reason, stale: view.stale, path_id, ..path }
+    let (source, path_id) = (view.source.to_string(), view.path_id.0);
+    v1::Route { neighbor, source, best, multipath, reason, stale: view.stale, path_id, ..path }
 }
 
 /// A row of a page. Of what is sent, the neighbor is not said: it is the one asked for.
@@ -215,6 +216,7 @@ pub(super) fn row(row: &TableRow) -> v1::Route {
     let neighbor = row.peer.filter(|_| row.state.is_some());
     v1::Route {
         neighbor: neighbor.map(|address| address.to_string()).unwrap_or_default(),
+        source: row.source.map(|source| source.to_string()).unwrap_or_default(),
         best,
         multipath,
         reason,
@@ -228,6 +230,7 @@ pub(super) fn row(row: &TableRow) -> v1::Route {
 pub(super) fn path(prefix: &Prefix, attributes: &Attributes) -> v1::Route {
     let communities = attributes.communities.iter();
     let large = attributes.large_communities.iter();
+    let aggregator = attributes.aggregator;
     v1::Route {
         prefix: prefix.to_string(),
         next_hop: attributes.next_hop.address.to_string(),
@@ -245,6 +248,8 @@ pub(super) fn path(prefix: &Prefix, attributes: &Attributes) -> v1::Route {
         originator: attributes.originator_id.map(|id| id.to_string()).unwrap_or_default(),
         cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),
         only_to_customer: attributes.only_to_customer.map(|asn| asn.get()),
+        aggregator: aggregator.map(|(asn, id)| format!("{asn} {id}")).unwrap_or_default(),
+        atomic_aggregate: attributes.atomic_aggregate,
         ..Default::default()
     }
 }
@@ -267,7 +272,11 @@ pub(super) fn fib(
     v1::FibEntry {
         prefix: view.prefix.to_string(),
         next_hops: next_hops(view.wanted.as_ref(), &name_of),
-        source: if view.winner.is_some() { "bgp".to_owned() } else { String::new() },
+        source: match view.winner {
+            Some((AGGREGATES, _)) => "aggregate".to_owned(),
+            Some(_) => "bgp".to_owned(),
+            None => String::new(),
+        },
         table: place.table,
         installed: matches!(view.state, RouteState::Installed | RouteState::Stale),
         error,

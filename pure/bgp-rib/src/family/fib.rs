@@ -34,10 +34,12 @@ impl FamilyRib {
                     })
                 })
                 .collect();
-            let told = self.table.install(idx, !paths.is_empty());
+            let discard = self.discard(world, idx, &prefix);
+            let wanted = !paths.is_empty() || discard.is_some();
+            let told = self.table.install(idx, wanted);
             self.free_if_unused(world.keyed, idx);
-            if told || !paths.is_empty() {
-                return Some(Best { prefix, paths });
+            if told || wanted {
+                return Some(Best { prefix, paths, discard });
             }
         }
         None

@@ -53,16 +53,26 @@ impl Rib {
             self.withdraw(PeerId::LOCAL, prefix, PathId::NONE);
             return;
         };
+        self.originate_as(prefix, PathId::NONE, route, Maker::Own);
+    }
+
+    pub(super) fn originate_as(
+        &mut self,
+        prefix: &Prefix,
+        id: PathId,
+        route: &OwnRoute,
+        maker: Maker,
+    ) {
         let mut key = std::mem::take(&mut self.key);
-        let attributes = own::attributes(route);
-        own::key(&mut key, self.generation, route, &attributes);
+        let attributes = own::attributes(route, maker, &self.settings);
+        own::key(&mut key, self.generation, route, maker, &attributes);
         let set = self.attrs.acquire(self.keyed, &key).unwrap_or_else(|| {
             let (asn, id) = (self.settings.asn, self.settings.router_id);
             let facts = Facts::of(self.keyed, &attributes, 0, HopId::SELF, asn, id);
             self.attrs.insert(self.keyed, &key, facts)
         });
         self.key = key;
-        self.announce(PeerId::LOCAL, prefix, PathId::NONE, set);
+        self.announce(PeerId::LOCAL, prefix, id, set);
         self.release(set);
     }
 

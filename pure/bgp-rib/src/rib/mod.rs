@@ -1,3 +1,4 @@
+mod aggregates;
 mod explain;
 mod intake;
 mod own;
@@ -13,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bgp_packet::{Malformation, Notification};
 use inet::{Asn, Family, Prefix, RouterId};
 
+use crate::aggregate::Aggregates;
 use crate::attrs::AttrTable;
 use crate::family::{Best, FamilyRib, Pass, Wanted, World};
 use crate::hash::Keyed;
@@ -104,6 +106,7 @@ pub struct Rib {
     attrs: AttrTable,
     hops: Hops,
     peers: Vec<Peer>,
+    aggregates: Aggregates,
     families: [FamilyRib; 2],
     deferred: bool,
     /// Something may have been sent: not before the first choice after a restart.
@@ -124,6 +127,7 @@ impl Rib {
             attrs: AttrTable::default(),
             hops: Hops::default(),
             peers: vec![local],
+            aggregates: Aggregates::default(),
             families: Family::ALL.map(FamilyRib::new),
             deferred: false,
             settled: true,
@@ -146,6 +150,7 @@ impl Rib {
             self.generation = self.generation.wrapping_add(1);
             self.peers[0].router_id = self.settings.router_id.get();
         }
+        self.aggregate_again(old.transit != self.settings.transit);
         for rib in &mut self.families {
             rib.wanted.everything();
             rib.unshare();
@@ -299,6 +304,9 @@ impl Rib {
             let keyed = self.keyed;
             let rib = &mut self.families[at(family)];
             rib.retire(keyed, budget);
+            let (world, families) = self.parts();
+            families[at(family)].count(&world, budget);
+            let rib = &mut self.families[at(family)];
             if rib.pass.is_none() && rib.wanted.any {
                 rib.pass = Some(Pass { at: 0, todo: std::mem::take(&mut rib.wanted) });
             }
@@ -314,6 +322,7 @@ impl Rib {
                 rib.pass = Some(pass);
             }
         }
+        self.settle_aggregates();
         if !self.deferred && !self.settled && !self.families.iter().any(FamilyRib::has_work) {
             self.settled = true;
         }
@@ -331,10 +340,14 @@ impl Rib {
         let again = |path: &Path| todo.import.contains(&path.peer) && !dead(path);
         let gone: Vec<Path> = paths.iter().filter(|path| dead(path)).copied().collect();
         let imports: Vec<Path> = paths.iter().filter(|path| again(path)).copied().collect();
-        if gone.is_empty() && imports.is_empty() && !todo.all && !paths.iter().any(over) {
+        let prefix = || self.families[at(family)].table.prefix(idx);
+        let covers = |prefix| todo.within.iter().any(|aggregate| aggregate.covers(&prefix));
+        let within = !todo.within.is_empty() && prefix().is_some_and(covers);
+        let changes = todo.all || within || paths.iter().any(over);
+        if gone.is_empty() && imports.is_empty() && !changes {
             return false;
         }
-        let Some(prefix) = self.families[at(family)].table.prefix(idx) else { return false };
+        let Some(prefix) = prefix() else { return false };
         let mut renewed = Vec::new();
         for old in imports {
             let inbound = &self.peers[usize::from(old.peer.0)].ins[at(family)];
@@ -353,7 +366,7 @@ impl Rib {
         }
         let (world, families) = self.parts();
         let rib = &mut families[at(family)];
-        rib.alter(&world, idx, todo.export, |table| {
+        rib.alter(&world, idx, todo.export || within, |table| {
             for (old, post) in &renewed {
                 if let Some(path) = table.paths_mut(idx).iter_mut().find(|path| *path == old) {
                     path.post = *post;
@@ -412,15 +425,16 @@ impl Rib {
     }
 
     fn parts(&mut self) -> (World<'_>, &mut [FamilyRib; 2]) {
-        let Rib { keyed, settings, attrs, hops, peers, families, deferred, settled, .. } = self;
-        let (deferred, unsent) = (*deferred, !*settled);
-        (World { keyed: *keyed, attrs, hops, peers, settings, deferred, unsent }, families)
+        let Rib { keyed, settings, attrs, hops, peers, aggregates, families, .. } = self;
+        let (keyed, deferred, unsent) = (*keyed, self.deferred, !self.settled);
+        let world = World { keyed, attrs, hops, peers, aggregates, settings, deferred, unsent };
+        (world, families)
     }
 
     fn world(&self) -> World<'_> {
-        let Rib { keyed, settings, attrs, hops, peers, deferred, settled, .. } = self;
-        let (deferred, unsent) = (*deferred, !*settled);
-        World { keyed: *keyed, attrs, hops, peers, settings, deferred, unsent }
+        let Rib { keyed, settings, attrs, hops, peers, aggregates, .. } = self;
+        let (keyed, deferred, unsent) = (*keyed, self.deferred, !self.settled);
+        World { keyed, attrs, hops, peers, aggregates, settings, deferred, unsent }
     }
 
     fn turn(&mut self, id: PeerId, family: Family, keep: bool) {

@@ -5,6 +5,7 @@ use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin};
 use bgp_policy::KernelSource;
 
 use crate::attrs::{self, Key, Maker};
+use crate::rib::Settings;
 
 /// A route that is originated here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +27,14 @@ pub struct OwnRoute {
 }
 
 /// What the tables keep of it; the next hop is put in when it is told.
-pub(super) fn attributes(route: &OwnRoute) -> Attributes {
+pub(super) fn attributes(route: &OwnRoute, maker: Maker, settings: &Settings) -> Attributes {
     let next_hop = BgpNextHop::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let aggregate = maker == Maker::Aggregate;
+    // RFC 4271 §5.1.6, §5.1.7: the paths in it are not told of.
+    let aggregator = (settings.asn, Ipv4Addr::from(settings.router_id.get()));
     Attributes {
+        atomic_aggregate: aggregate,
+        aggregator: Some(aggregator).filter(|_| aggregate),
         med: route.med,
         local_pref: route.local_pref,
         communities: route.communities.clone(),
@@ -38,7 +44,13 @@ pub(super) fn attributes(route: &OwnRoute) -> Attributes {
 }
 
 /// The key of an own route's set.
-pub(super) fn key(key: &mut Vec<u8>, generation: u8, route: &OwnRoute, attributes: &Attributes) {
+pub(super) fn key(
+    key: &mut Vec<u8>,
+    generation: u8,
+    route: &OwnRoute,
+    maker: Maker,
+    attributes: &Attributes,
+) {
     let mut groups = Vec::new();
     for group in &route.groups {
         let name = group.as_bytes();
@@ -50,7 +62,7 @@ pub(super) fn key(key: &mut Vec<u8>, generation: u8, route: &OwnRoute, attribute
     let parts = Key {
         internal,
         four_octet_as: true,
-        maker: Maker::Own,
+        maker,
         kernel: route.kernel,
         generation,
         next_hop: attributes.next_hop,

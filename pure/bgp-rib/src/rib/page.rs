@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
+use bgp_policy::Source;
 use inet::{Family, Prefix};
 
 use crate::decision::Ineligible;
@@ -74,6 +75,8 @@ pub struct Row {
     pub prefix: Prefix,
     /// Whom it was learned from; of what is sent: whom it is sent to.
     pub peer: PeerId,
+    /// Where the path is from; none of what is sent.
+    pub source: Option<Source>,
     /// The path id: the sender's, of what is sent ours; 0 without.
     pub path_id: PathId,
     /// The attributes, as the view has them.
@@ -122,6 +125,7 @@ impl Rib {
         let row = |view: crate::rib::PathView| Row {
             prefix,
             peer: view.peer,
+            source: Some(view.source),
             path_id: view.path_id,
             attributes: view.attributes,
             stale: view.stale,
@@ -154,6 +158,7 @@ impl Rib {
                 let row = |(prefix, path_id, attributes)| Row {
                     prefix,
                     peer,
+                    source: None,
                     path_id,
                     attributes,
                     stale: false,

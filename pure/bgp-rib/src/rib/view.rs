@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
+use bgp_policy::Source;
 use inet::{Family, Prefix};
 
 use crate::decision::{Ineligible, Step, decide};
-use crate::export::Reason;
+use crate::export::{Reason, source};
 use crate::family::FamilyRib;
 use crate::group::{Group, NOBODY};
 use crate::peer::{Life, PeerId, at};
@@ -19,6 +20,8 @@ use crate::table::Path;
 pub struct PathView {
     /// Whom it was learned from; [`PeerId::LOCAL`] when originated here.
     pub peer: PeerId,
+    /// Where it is from.
+    pub source: Source,
     /// The peer's path id (RFC 7911); 0 without.
     pub path_id: PathId,
     /// Our path id, under which peers are told of it.
@@ -245,7 +248,8 @@ impl Rib {
         let set = self.attrs.get(set)?;
         Some(PathView {
             peer: path.peer,
-            path_id: PathId(path.id),
+            source: source(&self.world(), path, set),
+            path_id: if path.peer == PeerId::LOCAL { PathId::NONE } else { PathId(path.id) },
             local_id: PathId(u32::from(path.local)),
             attributes: set.attributes()?,
             weight: set.facts.weight,

@@ -18,6 +18,7 @@ pub(super) struct Bench {
     pub(super) rib: Rib,
     pub(super) heard: BTreeMap<PeerId, Heard>,
     pub(super) installed: BTreeMap<Prefix, Vec<IpAddr>>,
+    pub(super) discards: BTreeMap<Prefix, Discard>,
     pub(super) tracked: BTreeSet<IpAddr>,
     /// Prefixes of which more paths came than are taken, told of once a session.
     pub(super) left_out: Vec<Prefix>,
@@ -96,6 +97,7 @@ impl Bench {
             rib: Rib::new(7, settings()),
             heard: BTreeMap::new(),
             installed: BTreeMap::new(),
+            discards: BTreeMap::new(),
             tracked: BTreeSet::new(),
             left_out: Vec::new(),
             resolve: true,
@@ -205,9 +207,13 @@ impl Bench {
     pub(super) fn install(&mut self) -> bool {
         let Some(best) = self.rib.poll_best() else { return false };
         let hops: Vec<IpAddr> = best.paths.iter().map(|path| path.next_hop.address).collect();
-        match hops.is_empty() {
-            true => assert!(self.installed.remove(&best.prefix).is_some(), "gone, was not there"),
-            false => drop(self.installed.insert(best.prefix, hops)),
+        let installed = self.installed.remove(&best.prefix).is_some();
+        let was = self.discards.remove(&best.prefix).is_some() || installed;
+        match (hops.is_empty(), best.discard) {
+            (true, None) => assert!(was, "gone, was not there"),
+            (true, Some(discard)) => drop(self.discards.insert(best.prefix, discard)),
+            (false, None) => drop(self.installed.insert(best.prefix, hops)),
+            (false, Some(_)) => panic!("an aggregate is originated here"),
         }
         true
     }

@@ -36,6 +36,7 @@ struct Model {
     sessions: BTreeMap<PeerId, SessionFacts>,
     routes: BTreeMap<(PeerId, Prefix, u32), Attributes>,
     own: BTreeMap<Prefix, OwnRoute>,
+    aggregates: BTreeMap<Prefix, Aggregate>,
 }
 
 impl Model {
@@ -44,6 +45,25 @@ impl Model {
             *of == id && family.is_none_or(|family| prefix.family() == family)
         };
         self.routes.retain(|(of, prefix, _), _| !goes(of, prefix));
+    }
+
+    /// An aggregate is there if, and only if, a longer prefix in it is used: counted here one by one.
+    fn aggregates_are_there(&self, bench: &Bench) {
+        for aggregate in self.aggregates.keys() {
+            let counts = |(prefix, paths): &(Prefix, Vec<PathView>)| {
+                let used = paths.first().filter(|path| matches!(path.state, PathState::Best(_)));
+                let counts = |path: &PathView| self.settings.transit || path.peer == PeerId::LOCAL;
+                prefix != aggregate && aggregate.covers(prefix) && used.is_some_and(counts)
+            };
+            let expect = bench.rib.prefixes(aggregate.family()).any(|row| counts(&row));
+            assert_eq!(aggregates::is_there(bench, aggregate), expect, "{aggregate}");
+            if self.aggregates[aggregate].summary_only {
+                for (id, heard) in &bench.heard {
+                    let longer = |p: &&Prefix| *p != aggregate && aggregate.covers(p);
+                    assert_eq!(heard.routes.keys().find(longer), None, "{id:?}");
+                }
+            }
+        }
     }
 
     /// Tables that were given this alone, with the next hops as they are elsewhere.
@@ -62,6 +82,7 @@ impl Model {
         for (prefix, route) in &self.own {
             bench.rib.originate(prefix, Some(route));
         }
+        bench.rib.aggregate(self.aggregates.clone());
         for (address, metric) in like.rib.next_hops() {
             bench.rib.next_hop(address, metric);
         }
@@ -120,6 +141,24 @@ fn rules(dice: &mut Dice) -> Rules {
     rules
 }
 
+fn random_aggregates(dice: &mut Dice) -> BTreeMap<Prefix, Aggregate> {
+    let mut all = BTreeMap::new();
+    for text in ["10.0.0.0/8", "10.0.0.0/12", "10.8.0.0/13", "10.5.0.0/16", "fd00::/28"] {
+        if dice.roll(2) == 0 {
+            continue;
+        }
+        let groups = if dice.roll(4) == 0 { BTreeSet::from(["rack".to_owned()]) } else { [].into() };
+        let discard = [None, Some(Discard::Blackhole), Some(Discard::Unreachable)];
+        let aggregate = Aggregate {
+            route: OwnRoute { med: Some(dice.roll(2) as u32), groups, ..own() },
+            summary_only: dice.roll(2) == 0,
+            discard: discard[dice.roll(3) as usize],
+        };
+        all.insert(prefix(text), aggregate);
+    }
+    all
+}
+
 fn random_settings(dice: &mut Dice) -> Settings {
     let cluster_id = Some("7.7.7.7".parse().unwrap()).filter(|_| dice.roll(4) == 0);
     let default_local_pref = if dice.roll(4) == 0 { 150 } else { 100 };
@@ -164,6 +203,7 @@ fn history(seed: u64) {
         sessions: BTreeMap::new(),
         routes: BTreeMap::new(),
         own: BTreeMap::new(),
+        aggregates: BTreeMap::new(),
     };
     let ids: Vec<PeerId> =
         (0..PEERS).map(|n| bench.rib.add_peer(ip(&format!("10.0.0.{n}"))).unwrap()).collect();
@@ -238,7 +278,7 @@ fn history(seed: u64) {
                 model.sessions.insert(id, facts.clone());
                 bench.rib.session_changed(id, facts);
             }
-            10 => match dice.roll(8) {
+            10 => match dice.roll(10) {
                 // Whether it is framed never changes while a session is up.
                 0 => bench.rib.refresh(id, Family::Ipv4, n.is_multiple_of(2)),
                 1 => bench.rib.flush_stale(id, Family::Ipv4),
@@ -252,6 +292,10 @@ fn history(seed: u64) {
                 }
                 4 => bench.rib.long_lived(id, Family::Ipv4),
                 5 => bench.settle(),
+                6 | 7 => {
+                    model.aggregates = random_aggregates(&mut dice);
+                    bench.rib.aggregate(model.aggregates.clone());
+                }
                 _ => {
                     bench.install();
                 }
@@ -271,6 +315,8 @@ fn history(seed: u64) {
     bench.settle();
     let expect = model.tables(&bench);
     assert_eq!(bench.installed, expect.installed);
+    assert_eq!(bench.discards, expect.discards);
+    model.aggregates_are_there(&bench);
     assert_eq!(bench.rib.next_hops(), expect.rib.next_hops());
     for id in model.sessions.keys() {
         assert_eq!(told(&bench, *id), told(&expect, *id), "{id:?}");
@@ -286,6 +332,7 @@ fn history(seed: u64) {
         bench.heard.remove(&id);
         bench.rib.remove_peer(id);
     }
+    bench.rib.aggregate(BTreeMap::new());
     for (text, _) in [("10.0.0.0/16", 30), ("fd00:0::/64", 20)] {
         let all: Vec<Prefix> =
             bench.rib.prefixes(prefix(text).family()).map(|(prefix, _)| prefix).collect();
@@ -296,6 +343,7 @@ fn history(seed: u64) {
     bench.settle();
     assert_eq!(bench.rib.counts(), Counts::default());
     assert_eq!(bench.installed, BTreeMap::new());
+    assert_eq!(bench.discards, BTreeMap::new());
     assert_eq!(bench.tracked, BTreeSet::new());
 }
 

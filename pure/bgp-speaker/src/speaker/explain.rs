@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
-use bgp_policy::Explanation;
+use bgp_policy::{Explanation, Source};
 use bgp_rib::{ComparedStep, Cursor, Filter, PathState, Query, Reason, View};
 use inet::{Family, Prefix};
 
@@ -41,6 +41,8 @@ pub struct TableRow {
     pub prefix: Prefix,
     /// Whom it was learned from, none: originated here; of what is sent: whom it is sent to.
     pub peer: Option<IpAddr>,
+    /// Where the path is from; none of what is sent.
+    pub source: Option<Source>,
     /// The path id: the sender's, of what is sent ours; 0 without.
     pub path_id: PathId,
     /// The attributes, as the table has them.
@@ -108,6 +110,7 @@ impl Speaker {
         let row = |row: bgp_rib::Row| TableRow {
             prefix: row.prefix,
             peer: self.address_of(row.peer),
+            source: row.source,
             path_id: row.path_id,
             attributes: row.attributes,
             stale: row.stale,

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bgp_rib::OwnRoute;
+use bgp_rib::{Aggregate, OwnRoute};
 use inet::{LinkName, Prefix};
 
 use super::find::range_of;
@@ -19,6 +19,7 @@ pub(super) struct Merged {
     pub(super) dynamic: BTreeMap<Prefix, (String, DynamicNeighbors)>,
     pub(super) own: BTreeMap<Prefix, (String, OwnRoute)>,
     pub(super) redistribute: Vec<Redistribution>,
+    pub(super) aggregates: BTreeMap<Prefix, (String, Aggregate)>,
     pub(super) conflicts: BTreeSet<Conflict>,
 }
 
@@ -81,6 +82,22 @@ impl Merged {
             }
         }
         self.redistribute.extend(doc.redistribute.iter().cloned());
+        for aggregation in &doc.aggregates {
+            let aggregate = Aggregate::from(aggregation);
+            match self.aggregates.entry(aggregation.route.prefix) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert((owner.to_owned(), aggregate));
+                }
+                Entry::Occupied(first) if first.get().1 == aggregate => {}
+                Entry::Occupied(first) => {
+                    self.conflicts.insert(Conflict::DuplicateAggregate {
+                        prefix: aggregation.route.prefix,
+                        owner: first.get().0.clone(),
+                        ignored: ignored.clone(),
+                    });
+                }
+            }
+        }
     }
 
     fn add_global(&mut self, owner: &str, doc: &Desired) {

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin};
 use bgp_policy::{Own, RouteFacts, Source, Verdict};
-use bgp_rib::OwnRoute;
+use bgp_rib::{Aggregate, OwnRoute};
 use inet::Prefix;
 
 use super::Speaker;
-use crate::{Global, KernelRoute, Origination, Redistribution};
+use crate::{Aggregation, Global, KernelRoute, Origination, Redistribution};
 
 impl Speaker {
     /// Takes over what the documents originate.
@@ -93,6 +93,13 @@ impl Speaker {
         if self.rib.is_none() {
             self.own_changes.extend(self.own.keys());
         }
+    }
+}
+
+impl From<&Aggregation> for Aggregate {
+    fn from(aggregation: &Aggregation) -> Aggregate {
+        let Aggregation { route, summary_only, discard } = aggregation;
+        Aggregate { route: route.into(), summary_only: *summary_only, discard: *discard }
     }
 }
 

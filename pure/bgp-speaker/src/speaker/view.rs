@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
+use bgp_policy::Source;
 use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason};
 use bgp_session::{FailureReport, Helping, PeerConfig, Status};
 use inet::{Family, LinkName, Prefix, is_link_local};
@@ -56,6 +57,8 @@ pub struct FamilySnapshot {
 pub struct RouteView {
     /// Whom it was learned from; none: originated here.
     pub peer: Option<IpAddr>,
+    /// Where it is from.
+    pub source: Source,
     /// The peer's path id (RFC 7911); 0 without.
     pub path_id: PathId,
     /// Its attributes after import.
@@ -185,8 +188,8 @@ impl Speaker {
 
     fn view(&self, path: PathView) -> RouteView {
         let peer = self.address_of(path.peer);
-        let PathView { path_id, attributes, weight, stale, state, .. } = path;
-        RouteView { peer, path_id, attributes, weight, stale, state }
+        let PathView { source, path_id, attributes, weight, stale, state, .. } = path;
+        RouteView { peer, source, path_id, attributes, weight, stale, state }
     }
 
     /// The address of a peer of the tables; none: originated here.

@@ -31,6 +31,10 @@ impl Speaker {
         self.apply_peers(merged.peers, conflicts);
         let own = merged.own.into_iter().map(|(prefix, (_, route))| (prefix, route)).collect();
         self.apply_own(own, merged.redistribute);
+        if let Some(rib) = &mut self.rib {
+            let aggregates = merged.aggregates.into_iter();
+            rib.aggregate(aggregates.map(|(prefix, (_, wanted))| (prefix, wanted)).collect());
+        }
         for conflict in conflicts.difference(&self.conflicts) {
             self.outputs.push_back(Output::Happened(Event::Conflict(conflict.clone())));
         }

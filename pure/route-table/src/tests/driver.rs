@@ -184,7 +184,7 @@ impl Driver {
             [verb @ ("ours" | "ours-"), prefix, target] => {
                 self.our_route(news(verb), prefix.parse().unwrap(), target_of(target));
             }
-            [source @ ("bgp" | "static"), prefix, target] => {
+            [source @ ("bgp" | "static" | "aggregate"), prefix, target] => {
                 let (source, distance) = source_of(source);
                 let (prefix, target) = (prefix.parse().unwrap(), wanted_of(target));
                 self.input(Input::Update { source, distance, prefix, target });

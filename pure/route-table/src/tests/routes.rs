@@ -59,6 +59,22 @@ fn other_targets() {
 }
 
 #[test]
+fn what_an_aggregate_drops_hides_no_next_hop() {
+    // Else it would go with the route that it is there for, and come back with it.
+    let rest = "foreign 8.0.0.0/7 169.254.1.2%1\n bgp 8.8.0.0/16 8.1.1.1\n";
+    let both = "8.0.0.0/8=blackhole 8.8.0.0/16=169.254.1.2%1";
+    check_in_bed(&format!("{rest} aggregate 8.0.0.0/8 blackhole"), both);
+    check_in_bed(&format!("aggregate 8.0.0.0/8 blackhole\n {rest}"), both);
+    check_in_bed(&format!("{rest} static 8.0.0.0/8 blackhole"), "8.0.0.0/8=blackhole");
+    // Another source's route of the same prefix is one to lead through.
+    check_in_bed(
+        &format!("aggregate 8.0.0.0/8 blackhole\n bgp 8.0.0.0/8 169.254.2.2\n {rest}"),
+        "8.0.0.0/8=169.254.2.2%2 8.8.0.0/16=169.254.2.2%2",
+    );
+    check_in_bed("aggregate 8.0.0.0/8 unreachable\n bgp 10.0.0.0/8 8.1.1.1", "8.0.0.0/8=unreachable");
+}
+
+#[test]
 fn the_longest_match_decides_and_then_the_lowest_metric() {
     check_in_bed(
         "foreign 8.0.0.0/8 169.254.1.2%1\n foreign 8.8.0.0/16 169.254.2.2%2\n bgp 10.0.0.0/8 8.8.8.8",

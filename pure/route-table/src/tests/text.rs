@@ -45,6 +45,7 @@ pub(super) fn news(verb: &str) -> RouteNews {
 pub(super) fn source_of(name: &str) -> (SourceId, u8) {
     match name {
         "static" => (SourceId(1), 1),
+        "aggregate" => (SourceId::AGGREGATES, 200),
         _ => (SourceId(2), 20),
     }
 }

@@ -8,7 +8,7 @@ use inet::{Family, Prefix, is_link_local};
 use crate::document::Fib;
 use crate::fields::{Kind, Report};
 use crate::parts::{
-    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Distances, FibOptions, Mrt, MultiPath,
+    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Discard, Distances, FibOptions, Mrt, MultiPath,
     Redistribute, RouterEnd,
 };
 use crate::problem::Reason;
@@ -112,16 +112,28 @@ pub(super) fn aggregates(node: &Node, r: &mut Report<'_>) -> Vec<Aggregate> {
         };
         let prefix = f.need("prefix", r).and_then(|n| r.read(n, "prefix", str::parse::<Prefix>));
         let summary_only = f.take("summary_only").and_then(|n| r.bool(n, "summary_only"));
-        f.finish(&[], r);
+        let discard = f.take("discard").and_then(|n| r.read(n, "discard", discard));
+        let attributes = f.take("attributes").map(|n| super::attributes(n, r)).unwrap_or_default();
+        let groups = f.take("groups").map(|n| r.strings(n, "groups")).unwrap_or_default();
+        f.finish(&["as_set", "policy"], r);
         let Some(prefix) = prefix else {
             continue;
         };
         if list.iter().any(|other| other.prefix == prefix) {
             r.add(place(item), Reason::Doubled, format!("aggregate {prefix} is there twice"));
         }
-        list.push(Aggregate { prefix, summary_only });
+        list.push(Aggregate { prefix, summary_only, discard, attributes, groups });
     }
     list
+}
+
+fn discard(text: &str) -> Result<Discard, String> {
+    match text {
+        "blackhole" => Ok(Discard::Blackhole),
+        "unreachable" => Ok(Discard::Unreachable),
+        "none" => Ok(Discard::None),
+        _ => Err(format!("{text:?} is not one of blackhole, unreachable and none")),
+    }
 }
 
 pub(super) fn bmp(node: &Node, r: &mut Report<'_>) -> Vec<Bmp> {
