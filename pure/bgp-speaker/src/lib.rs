@@ -50,10 +50,12 @@ mod speaker;
 mod watch;
 
 pub use bgp_rib::{
-    AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Discard, Filter, InCounts, Ineligible,
-    MAX_PATHS, Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
+    AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Discard, Filter, InCounts,
+    Ineligible, MAX_PATHS, Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
 };
-pub use desired::{Aggregation, Desired, DynamicNeighbors, Global, Origination, Redistribution, Unnumbered};
+pub use desired::{
+    Aggregation, Desired, DynamicNeighbors, Global, Origination, Redistribution, Unnumbered,
+};
 pub use event::{Conflict, Event, Refusal};
 pub use io::{ConnId, Input, KernelRoute, Output, Reset};
 pub use peer::{

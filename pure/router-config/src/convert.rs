@@ -8,8 +8,8 @@ use bgp_packet::{AddPathMode, Origin};
 use bgp_policy::{Policy, PolicySet, Unresolved};
 use bgp_session::{GracefulRestartConfig, LongLivedConfig, PeerConfig};
 use bgp_speaker::{
-    Aggregation, BfdOptions, Desired, Global, Multipath, Origination, Peer, Redistribution, Rules, TcpOptions,
-    Unnumbered as WantedUnnumbered, WithoutPolicy,
+    Aggregation, BfdOptions, Desired, Global, Multipath, Origination, Peer, Redistribution, Rules,
+    TcpOptions, Unnumbered as WantedUnnumbered, WithoutPolicy,
 };
 use inet::{Family, Prefix};
 

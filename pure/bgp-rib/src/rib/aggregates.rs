@@ -31,7 +31,9 @@ impl Rib {
                     None => tally.add(*prefix),
                     Some(was) if was == new => {}
                     Some(was) => {
-                        exposed.extend(Some(*prefix).filter(|_| was.summary_only && !new.summary_only));
+                        exposed.extend(
+                            Some(*prefix).filter(|_| was.summary_only && !new.summary_only),
+                        );
                         changed.push(*prefix);
                     }
                 }

@@ -147,7 +147,8 @@ fn random_aggregates(dice: &mut Dice) -> BTreeMap<Prefix, Aggregate> {
         if dice.roll(2) == 0 {
             continue;
         }
-        let groups = if dice.roll(4) == 0 { BTreeSet::from(["rack".to_owned()]) } else { [].into() };
+        let groups =
+            if dice.roll(4) == 0 { BTreeSet::from(["rack".to_owned()]) } else { [].into() };
         let discard = [None, Some(Discard::Blackhole), Some(Discard::Unreachable)];
         let aggregate = Aggregate {
             route: OwnRoute { med: Some(dice.roll(2) as u32), groups, ..own() },

@@ -71,7 +71,10 @@ fn what_an_aggregate_drops_hides_no_next_hop() {
         &format!("aggregate 8.0.0.0/8 blackhole\n bgp 8.0.0.0/8 169.254.2.2\n {rest}"),
         "8.0.0.0/8=169.254.2.2%2 8.8.0.0/16=169.254.2.2%2",
     );
-    check_in_bed("aggregate 8.0.0.0/8 unreachable\n bgp 10.0.0.0/8 8.1.1.1", "8.0.0.0/8=unreachable");
+    check_in_bed(
+        "aggregate 8.0.0.0/8 unreachable\n bgp 10.0.0.0/8 8.1.1.1",
+        "8.0.0.0/8=unreachable",
+    );
 }
 
 #[test]
