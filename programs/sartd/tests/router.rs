@@ -6,6 +6,7 @@
 #![cfg(feature = "router")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod aggregates;
 mod monitoring;
 mod places;
 mod sessions;

@@ -291,7 +291,6 @@ mrt: {directory: /var/lib/sart, table_interval: 3600, updates_interval: 300}
 
 #[test]
 fn what_does_nothing_yet_is_refused_by_its_name() {
-    waits("aggregates: [{prefix: 10.0.0.0/8}]", "aggregates");
     // These are for the program around the speaker, which says what it can do.
     for (text, key) in [
         ("fib: {metric: 7}", "fib.metric"),

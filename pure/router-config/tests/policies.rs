@@ -141,7 +141,7 @@ fn policies_that_cannot_be_are_refused_with_their_place() {
         ),
         (
             "{match: {source: [bgp]}, action: next}",
-            "3:23: source: \"bgp\" is not a source (local, ebgp, ibgp, connected, static or kernel)",
+            "3:23: source: \"bgp\" is not a source (local, aggregate, ebgp, ibgp, connected, static or kernel)",
         ),
         ("{action: drop}", "3:14: action: \"drop\" is not an action (accept, reject or next)"),
         ("{match: {med: 1}}", "3:5: a statement without `set` needs an `action`"),

@@ -124,6 +124,30 @@ fn extended(hex: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use node_api::v1;
+
+    use super::{Whose, routes};
+
+    #[test]
+    fn a_path_says_where_it_is_from() {
+        let check = |neighbor: &str, source: &str, expect: &str| {
+            let (neighbor, source) = (neighbor.to_owned(), source.to_owned());
+            let aggregator = "65000 1.1.1.1".to_owned();
+            let all = [v1::Route { neighbor, source, aggregator, ..Default::default() }];
+            let words = |wide| -> Vec<String> {
+                let text = routes(&all, Whose::Compared, wide);
+                text.split_whitespace().map(str::to_owned).collect()
+            };
+            assert!(words(false).iter().any(|word| word == expect), "{:?}", words(false));
+            assert!(words(true).ends_with(&["65000".to_owned(), "1.1.1.1".to_owned()]));
+        };
+        check("10.0.0.1", "ebgp", "10.0.0.1");
+        check("", "aggregate", "aggregate");
+        check("", "local", "here");
+        // Of an older router.
+        check("", "", "here");
+    }
+
     #[test]
     fn communities_have_the_names_that_policies_write() {
         let check = |text: &str, expect: &str| assert_eq!(super::well_known(text), expect);

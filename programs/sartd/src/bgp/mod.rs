@@ -12,6 +12,7 @@ mod conns;
 mod edges;
 mod file;
 mod happened;
+mod installs;
 mod links;
 mod listeners;
 mod metrics;

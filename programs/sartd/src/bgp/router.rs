@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bgp_packet::PeerKind;
-use bgp_speaker::{Best, Discard, Input, Output, Speaker};
-use inet::{Family, NextHop, Prefix, Timestamp};
+use bgp_speaker::{Input, Output, Speaker};
+use inet::{Family, NextHop, Timestamp};
 use kernel::fib::FibEvents;
 use kernel::routes::OwnRoutes;
 use node_api::{Call, Events};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use route_table::{Resolution, RouteTable, SourceId, Target, Write, distance};
+use route_table::{Resolution, RouteTable, Write};
 use sockets::{Event, Found, Sockets};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,6 +22,7 @@ use super::clock::{Clock, Quiet};
 use super::conns::Conns;
 use super::edges::Edges;
 use super::file::{Read, Reader};
+use super::installs::Installs;
 use super::listeners::Failures;
 use super::monitor::Monitor;
 use super::owners::Owners;
@@ -30,11 +30,6 @@ use super::place::Placement;
 use super::publish::Publisher;
 use super::start::SELECTION_DEFERRAL;
 use super::writes::{WAITING, Written, ended, finished};
-
-/// BGP as a source of routes.
-pub(super) const BGP: SourceId = SourceId(0);
-/// What is dropped in aggregates, as another source.
-pub(super) const AGGREGATES: SourceId = SourceId::AGGREGATES;
 
 /// Outputs that are worked on before inputs have their turn again.
 const OUTPUTS: usize = 4096;
@@ -104,10 +99,7 @@ pub(super) struct Router {
     owners_ready: bool,
     /// When owners that have not spoken are no longer waited for.
     owners_until: Timestamp,
-    /// Best routes are written into the kernel.
-    installs: bool,
-    /// Aggregates for which the table was offered a route that drops packets.
-    discards: BTreeSet<Prefix>,
+    pub(super) installs: Installs,
     /// Outputs were left over.
     more: bool,
     /// Long answers under way.
@@ -133,8 +125,7 @@ impl Router {
             settled: false,
             sweep_at: None,
             owners_ready: false,
-            installs: false,
-            discards: BTreeSet::new(),
+            installs: Installs::default(),
             more: false,
             answers: Answers::default(),
             quiet: Quiet::default(),
@@ -350,38 +341,6 @@ impl Router {
         }
     }
 
-    fn best(&mut self, now: Timestamp, best: &Best) {
-        if self.parts.events.is_best_watched() {
-            self.tell_best(now, best);
-        }
-        if !self.installs {
-            return;
-        }
-        let distances = self.parts.placement.distances;
-        let distance = match best.paths.first().map(|path| path.kind) {
-            Some(PeerKind::External) | None => distances.ebgp,
-            Some(PeerKind::Internal) => distances.ibgp,
-        };
-        let edges = &self.parts.edges;
-        let hops = best.paths.iter();
-        let hops =
-            hops.map(|path| (edges.next_hop(path.next_hop.address, &path.peer), path.weight));
-        let (prefix, target) = (best.prefix, Target::via(hops));
-        self.table_input(now, route_table::Input::Offer { source: BGP, distance, prefix, target });
-        let was = match best.discard {
-            Some(_) => !self.discards.insert(prefix),
-            None => self.discards.remove(&prefix),
-        };
-        if was || best.discard.is_some() {
-            let target = best.discard.map(|discard| match discard {
-                Discard::Blackhole => Target::Blackhole,
-                Discard::Unreachable => Target::Unreachable,
-            });
-            let (source, distance) = (AGGREGATES, distances.local);
-            self.table_input(now, route_table::Input::Offer { source, distance, prefix, target });
-        }
-    }
-
     fn table_output(&mut self, now: Timestamp, output: route_table::Output) {
         match output {
             route_table::Output::Change(change) => self.changes.push(change.into()),
@@ -472,23 +431,6 @@ impl Router {
     fn owners_ready(&mut self, now: Timestamp) {
         if !std::mem::replace(&mut self.owners_ready, true) {
             self.tell(now, Input::OwnersReady);
-        }
-    }
-
-    /// Best routes are written into the kernel, or not: then the table holds none of them, since a
-    /// million that nobody wants is as much work as a million that somebody does.
-    fn install(&mut self, now: Timestamp, installs: bool) {
-        self.table_input(now, route_table::Input::Install(installs));
-        match (std::mem::replace(&mut self.installs, installs), installs) {
-            (false, true) => self.parts.speaker.tell_best_again(),
-            (true, false) => {
-                self.discards.clear();
-                for source in [BGP, AGGREGATES] {
-                    let (distance, routes) = (distance::BGP_EXTERNAL, Vec::new());
-                    self.table_input(now, route_table::Input::Set { source, distance, routes });
-                }
-            }
-            (true, true) | (false, false) => {}
         }
     }
 }

@@ -13,8 +13,8 @@ use route_table::{KernelTarget, Leg, LinkIndex, RouteState};
 
 use super::bfd_task::Standing;
 use super::clock::Clock;
+use super::installs::AGGREGATES;
 use super::place::Place;
-use super::router::AGGREGATES;
 use super::tables;
 
 /// How many capabilities of an OPEN are shown.

@@ -343,8 +343,8 @@ impl Rib {
         let prefix = || self.families[at(family)].table.prefix(idx);
         let covers = |prefix| todo.within.iter().any(|aggregate| aggregate.covers(&prefix));
         let within = !todo.within.is_empty() && prefix().is_some_and(covers);
-        let changes = todo.all || within || paths.iter().any(over);
-        if gone.is_empty() && imports.is_empty() && !changes {
+        let changes = || todo.all || within || paths.iter().any(over);
+        if gone.is_empty() && imports.is_empty() && !changes() {
             return false;
         }
         let Some(prefix) = prefix() else { return false };

@@ -115,7 +115,7 @@ pub(super) fn aggregates(node: &Node, r: &mut Report<'_>) -> Vec<Aggregate> {
         let discard = f.take("discard").and_then(|n| r.read(n, "discard", discard));
         let attributes = f.take("attributes").map(|n| super::attributes(n, r)).unwrap_or_default();
         let groups = f.take("groups").map(|n| r.strings(n, "groups")).unwrap_or_default();
-        f.finish(&["as_set", "policy"], r);
+        f.finish(&["policy"], r);
         let Some(prefix) = prefix else {
             continue;
         };
