@@ -1,6 +1,6 @@
 //! What has happened, for people: the log, and those who watch.
 
-use bgp_speaker::{Best, Event, MaxPrefixesAction};
+use bgp_speaker::{Best, Discard, Event, MaxPrefixesAction};
 use inet::Timestamp;
 use node_api::v1::{self, event::What};
 
@@ -70,10 +70,14 @@ impl Router {
 
     /// Tells those who watch of a best path.
     pub(super) fn tell_best(&self, now: Timestamp, best: &Best) {
-        let hops = best.paths.iter();
+        let hops = best.paths.iter().map(|path| path.next_hop.address.to_string());
+        let dropped = best.discard.map(|discard| match discard {
+            Discard::Blackhole => "blackhole".to_owned(),
+            Discard::Unreachable => "unreachable".to_owned(),
+        });
         let best = v1::BestEvent {
             prefix: best.prefix.to_string(),
-            next_hops: hops.map(|path| path.next_hop.address.to_string()).collect(),
+            next_hops: hops.chain(dropped).collect(),
         };
         self.parts.events.tell(self.parts.clock.unix(now), What::Best(best));
     }
