@@ -34,7 +34,7 @@ async fn route(router: &Router, prefix: &str) -> Option<v1::Route> {
 }
 
 async fn flaps(router: &Router) -> u64 {
-    neighbor(router).await.unwrap().flaps.into()
+    neighbor(router).await.unwrap().flaps
 }
 
 #[test]
