@@ -106,6 +106,8 @@ impl<T> Covers<T> {
     }
 
     /// Whether one of them is shorter than this prefix and has it within.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn covers(&self, prefix: &Prefix) -> bool {
         let mut shorter = shorter(&self.lengths, prefix);
         shorter.any(|shorter| self.by_prefix.contains_key(&shorter))
@@ -222,8 +224,12 @@ impl Count {
 }
 
 impl FamilyRib {
-    /// The best path of an entry has come, gone or changed.
-    pub(crate) fn tally(&mut self, world: &World, idx: u32, was: Option<PeerId>) {
+    /// The best path of an entry has come, gone or changed. Apart from those who ask, as what follows:
+    /// mostly there is no aggregate.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn tally(&mut self, world: &World, idx: u32) {
+        let was = self.before.first().map(|(_, peer)| *peer);
         let now = self.table.best(idx).map(|path| path.peer);
         let counts = |peer| counts(world, peer);
         if counts(was) != counts(now)
@@ -252,6 +258,8 @@ impl FamilyRib {
     }
 
     /// What an aggregate asks of the FIB, while it is there.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn discard(&self, world: &World, idx: u32, prefix: &Prefix) -> Option<Discard> {
         self.table.best(idx).filter(|best| best.peer == PeerId::LOCAL)?;
         self.table.paths(idx).iter().find(|path| is_aggregate(path))?;

@@ -123,7 +123,7 @@ pub(crate) struct FamilyRib {
     /// How many groups have path ids.
     path_groups: usize,
     chosen: Vec<usize>,
-    before: Vec<(Post, PeerId)>,
+    pub(crate) before: Vec<(Post, PeerId)>,
     all_before: Vec<(u16, Post)>,
 }
 
@@ -243,11 +243,10 @@ impl FamilyRib {
                 changed.extend(self.table.prefix(idx));
             }
         }
-        if best_changed && !self.tally.counts.is_empty() {
-            let was = self.before.first().map(|(_, peer)| *peer);
-            self.tally(world, idx, was);
-        }
         if best_changed || force_export || self.path_groups > 0 {
+            if best_changed && !self.tally.counts.is_empty() {
+                self.tally(world, idx);
+            }
             self.export(world, idx, best_changed, force_export);
         }
         self.free_if_unused(world.keyed, idx);

@@ -34,7 +34,10 @@ impl FamilyRib {
                     })
                 })
                 .collect();
-            let discard = self.discard(world, idx, &prefix);
+            let discard = match world.aggregates.wanted.is_empty() {
+                true => None,
+                false => self.discard(world, idx, &prefix),
+            };
             let wanted = !paths.is_empty() || discard.is_some();
             let told = self.table.install(idx, wanted);
             self.free_if_unused(world.keyed, idx);
