@@ -40,6 +40,8 @@ struct Wire {
     heads: [Vec<u8>; 2],
     /// Nothing gets through, and nobody is told.
     silent: bool,
+    /// What came out was not what was said: the two may have agreed on different things.
+    lied: bool,
 }
 
 struct Pair {
@@ -83,9 +85,11 @@ impl Pair {
                 // One byte on its way changes.
                 let (which, at, value) = (usize::from(bytes.u8() & 15), bytes.u8(), bytes.u8());
                 let wire = self.wires.get_mut(which);
-                if let Some(byte) = wire.and_then(|wire| wire.pipes[side].get_mut(usize::from(at)))
+                if let Some(wire) = wire
+                    && let Some(byte) = wire.pipes[side].get_mut(usize::from(at))
                 {
                     *byte = value;
+                    wire.lied = true;
                 }
             }
             10 => self.tell(side, Event::Stop(Stop::Keep)),
@@ -110,6 +114,13 @@ impl Pair {
     fn heal(&mut self) {
         for side in 0..2 {
             self.tell(side, Event::Start);
+        }
+        for which in 0..self.wires.len() {
+            for side in 0..2 {
+                if self.wires[which].lied {
+                    self.hang_up(which, side);
+                }
+            }
         }
         let end = self.now + FOUND_IN;
         loop {
@@ -274,6 +285,7 @@ impl Pair {
             pipes: Default::default(),
             heads: Default::default(),
             silent: false,
+            lied: false,
         });
     }
 }
