@@ -93,17 +93,9 @@ pub(crate) fn age(unix_seconds: u64) -> String {
 
 /// A Unix time as RFC 3339 writes it, in UTC.
 pub(crate) fn time(unix_seconds: u64) -> String {
-    let (days, of_day) = (unix_seconds / 86400, unix_seconds % 86400);
-    // Days are counted from March, so that the leap day is a year's last.
-    let of_era = (days + 719_468) % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = (days + 719_468) / 146_097 * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let seconds = i64::try_from(unix_seconds).ok();
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.unwrap_or(jiff::Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn duration(seconds: u64) -> String {

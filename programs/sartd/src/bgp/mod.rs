@@ -38,7 +38,7 @@ use crate::logging::LogArgs;
 pub(crate) use listeners::open_health;
 pub(crate) use metrics::{fib as encode_fib, fib_counters as encode_fib_counters};
 pub(crate) use place::owners_of as fib_owners;
-pub(crate) use store::remove_all as remove_run_dir;
+pub(crate) use store::{remove_all as remove_run_dir, write_whole};
 
 /// Where the router keeps its socket and the stored documents.
 pub(crate) const RUN_DIR: &str = "/run/sart";

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::router::Router;
-use super::start;
+use super::{start, store};
 
 /// The file of the places, in the run directory.
 const FILE: &str = "router.fib";
@@ -149,8 +149,7 @@ impl Placement {
         let temporary = self.file.with_extension("fib.new");
         let saved = serde_json::to_vec(&all)
             .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&temporary, bytes))
-            .and_then(|()| fs::rename(&temporary, &self.file));
+            .and_then(|bytes| store::write_whole(&self.file, &temporary, 0o644, &bytes));
         self.failure = saved.err().map(|error| format!("{} is not written: {error}", FILE));
     }
 

@@ -153,12 +153,8 @@ impl Store {
     /// Stores an owner's document in place of the one before.
     pub(super) fn save(&self, owner: &str, stored: &Stored) -> io::Result<()> {
         let path = self.path(owner);
-        let temporary = path.with_extension("new");
-        // A document may hold keys of TCP; a file of a crash in between may have another mode.
-        absent_is_fine(fs::remove_file(&temporary))?;
-        let mut file = File::options().create_new(true).write(true).mode(0o600).open(&temporary)?;
-        file.write_all(serde_json::to_string(stored)?.as_bytes())?;
-        fs::rename(&temporary, &path)
+        // A document may hold keys of TCP.
+        write_whole(&path, &path.with_extension("new"), 0o600, &serde_json::to_vec(stored)?)
     }
 
     /// Removes an owner's document and what was set aside of it; none there is success.
@@ -197,6 +193,19 @@ pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
         absent_is_fine(fs::remove_file(directory.join(name)))?;
     }
     Ok(())
+}
+
+/// Writes a file that appears whole, with this mode; what a crash has left of it before goes.
+pub(crate) fn write_whole(
+    path: &Path,
+    temporary: &Path,
+    mode: u32,
+    bytes: &[u8],
+) -> io::Result<()> {
+    absent_is_fine(fs::remove_file(temporary))?;
+    let mut file = File::options().create_new(true).write(true).mode(mode).open(temporary)?;
+    file.write_all(bytes)?;
+    fs::rename(temporary, path)
 }
 
 /// Whether an owner may be called so; the name is a file's name too.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::controller::Owners;
+use crate::bgp::write_whole;
 
 /// The file beside the API's socket.
 #[derive(Debug)]
@@ -45,8 +46,7 @@ impl Kept {
 
     fn save(&self) -> io::Result<()> {
         let temporary = self.file.with_extension("owners.new");
-        fs::write(&temporary, serde_json::to_vec(&self.last)?)?;
-        fs::rename(&temporary, &self.file)
+        write_whole(&self.file, &temporary, 0o644, &serde_json::to_vec(&self.last)?)
     }
 }
 

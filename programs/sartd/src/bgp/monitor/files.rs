@@ -234,19 +234,8 @@ fn open(directory: &Path, kind: Kind, unix: u64) -> io::Result<Open> {
 
 /// `20261121.170305`, in UTC.
 fn time_of_name(unix: u64) -> String {
-    let (days, second) = (unix / 86_400, unix % 86_400);
-    // The Gregorian calendar repeats every 146,097 days; years begin in March here, so that the
-    // day that is not always there comes last.
-    let day = days + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + next;
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!("{year:04}{month:02}{day:02}.{hour:02}{minute:02}{:02}", second % 60)
+    let time = i64::try_from(unix).ok().and_then(|unix| jiff::Timestamp::from_second(unix).ok());
+    time.unwrap_or(jiff::Timestamp::MAX).strftime("%Y%m%d.%H%M%S").to_string()
 }
 
 #[cfg(test)]
