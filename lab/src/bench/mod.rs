@@ -166,13 +166,18 @@ fn measure(
             Some(why) => eprintln!("{work:?}: {} skipped, {why}", daemon.name()),
         }
     }
-    let mut given_up = BTreeSet::new();
+    let (mut given_up, mut rows) = (BTreeSet::new(), BTreeSet::new());
     for number in 1..=runs {
+        // Once is enough to see who is out of the race; five times would take an hour.
+        if number > 1 {
+            given_up.extend(figures.far_behind(&rows));
+        }
         for subject in &subjects {
             if given_up.contains(subject) {
                 continue;
             }
             for (row, result) in stage.run(*subject) {
+                rows.insert(row);
                 let name = subject.name();
                 match result {
                     Ok(m) => {
@@ -203,13 +208,14 @@ fn built() -> Result<PathBuf> {
 }
 
 fn page(runs: u32, note: &str, origin: &str, who: &str, tables: &str, goals: &str) -> String {
-    let machine = machine();
+    let (machine, far) = (machine(), report::FAR_BEHIND);
     format!(
         "# Benchmarks of the router\n\n\
          Written by `cargo lab bench bgp --markdown`; do not edit by hand.\n\n\
          {machine}; the load generator runs on the \
          same machine. Median of {runs} interleaved runs, least and most in parentheses; a ratio \
-         counts as 1.0 when one's median lies among the other's runs. Attribute sets have {origin}. {note}\n\n\
+         counts as 1.0 when one's median lies among the other's runs. Who takes over {far} times as long \
+         as the fastest is run once. Attribute sets have {origin}. {note}\n\n\
          CPU and memory are those of all processes of a daemon (FRR: bgpd and zebra); memory is the \
          sum of their peaks. Each daemon runs in network, mount and PID namespaces of its own, with \
          one veth cable to the generator, so that all of them see real interfaces, on-link next hops \

@@ -1,6 +1,6 @@
 //! Figures to medians, ratios and the word about each goal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::daemon::Daemon;
@@ -111,6 +111,9 @@ const GOALS: &[(Row, Metric, Against)] = &[
 /// The share of the best peer's time above which the generator itself is what is measured.
 const FLOOR: f64 = 0.3;
 
+/// Whoever takes this many times as long as the fastest is not run again.
+pub(super) const FAR_BEHIND: f64 = 25.0;
+
 impl Row {
     fn title(self, prefixes: usize) -> String {
         match self {
@@ -149,6 +152,22 @@ impl Figures {
     pub(super) fn fail(&mut self, row: Row, subject: Subject, prefixes: usize, why: String) {
         self.prefixes.insert(row, prefixes);
         self.failures.entry((row, subject)).or_insert(why);
+    }
+
+    /// Whom further runs of these rows cannot bring nearer to the fastest.
+    pub(super) fn far_behind(&self, rows: &BTreeSet<Row>) -> BTreeSet<Subject> {
+        let times = |row: Row| {
+            let of_row = self.runs.keys().filter(move |(of, _)| *of == row);
+            of_row.filter_map(move |(_, subject)| {
+                Some((*subject, self.spread(row, *subject, Metric::Time)?.median))
+            })
+        };
+        let behind = rows.iter().flat_map(|row| {
+            let daemons = times(*row).filter(|(who, _)| matches!(who, Subject::Daemon(_)));
+            let best = daemons.map(|(_, time)| time).fold(f64::INFINITY, f64::min);
+            times(*row).filter(move |(_, time)| *time > FAR_BEHIND * best)
+        });
+        behind.map(|(subject, _)| subject).collect()
     }
 
     fn spread(&self, row: Row, subject: Subject, metric: Metric) -> Option<Spread> {

@@ -1,12 +1,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::cell::Usage;
+use super::daemon::Daemon;
 use super::feed::{self, Feeds, Way};
 use super::model::{Held, Index};
-use super::report::Spread;
+use super::report::{Figures, Spread};
 use super::table::Table;
 use super::template::{Shape, render};
 use super::wire::{self, Set};
+use super::works::{Measure, Row, Subject};
 use super::{kernel, real};
 
 fn table() -> Table {
@@ -234,6 +237,22 @@ fn medians_and_ratios() {
     assert_eq!(spread(&[1.0, 1.0]).ratio(spread(&[2.0, 2.0])), 0.5);
     // Ours lies among theirs, so nobody can say who is faster.
     assert_eq!(spread(&[1.0, 1.1]).ratio(spread(&[0.9, 2.0, 2.1])), 1.0);
+}
+
+#[test]
+fn who_is_far_behind_is_not_run_again() {
+    let mut figures = Figures::default();
+    let mut run = |row, subject, seconds| {
+        figures.put(row, subject, 10, Measure { seconds, usage: Usage::default() });
+    };
+    let [sart, bird, gobgp] = [Daemon::Sart, Daemon::Bird, Daemon::Gobgp].map(Subject::Daemon);
+    run(Row::Announce, Subject::Generator, 0.1);
+    run(Row::Announce, sart, 1.0);
+    run(Row::Announce, bird, 25.0);
+    run(Row::Announce, gobgp, 25.1);
+    run(Row::Withdraw, bird, 100.0);
+    let behind = figures.far_behind(&[Row::Announce].into());
+    assert_eq!(behind.into_iter().collect::<Vec<_>>(), [gobgp]);
 }
 
 #[test]
