@@ -3,9 +3,13 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["sart/v1/router.proto", "sart/v1/fib.proto"], ["proto"])?;
-    // What gRPC reflection answers from.
+    // What each server's gRPC reflection answers from: its own calls alone.
     let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&files))?;
+    for server in ["router", "fib"] {
+        let own = protox::compile([format!("sart/v1/{server}.proto")], ["proto"])?;
+        let bytes = prost::Message::encode_to_vec(&own);
+        std::fs::write(out.join(format!("{server}-descriptors.bin")), bytes)?;
+    }
     tonic_prost_build::configure()
         .type_attribute(".", "#[derive(serde::Serialize)]")
         .field_attribute(

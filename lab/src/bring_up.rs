@@ -142,11 +142,13 @@ fn make_room(name: &str) -> Result<()> {
     }
     let switch = Process::load(&Places::of(&places::state(name), SWITCH).pid());
     if switch.is_ok_and(|switch| switch.alive()) {
-        bail!("lab {name} is up already; end it with: cargo lab down");
+        bail!("lab {name} is up already; end it with: cargo lab down --lab {name}");
     }
     let starter = Process::load(&starter_file(name));
     if starter.is_ok_and(|starter| starter.alive() && Some(starter) != this_process()) {
-        bail!("lab {name} is being started by another process; end it with: cargo lab down");
+        bail!(
+            "lab {name} is being started by another process; end it with: cargo lab down --lab {name}"
+        );
     }
     Lab::down(name)
 }

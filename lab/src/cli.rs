@@ -32,9 +32,9 @@ pub(crate) struct Cli {
 enum Task {
     /// Starts a lab: routers, a Kubernetes cluster, sart
     Up(Up),
-    /// Ends a lab; nothing is left of it
+    /// Ends the lab that is up, or the one of --lab; nothing is left of it
     Down {
-        /// Ends every lab of this machine
+        /// Ends every lab of this machine; with several up, this or --lab must be said
         #[arg(long)]
         all: bool,
     },
@@ -224,7 +224,8 @@ fn bring_up(up: Up) -> Result<()> {
     };
     let lab = Lab::up(&options, &progress)?;
     progress.say(format_args!("lab {} is up", lab.name()));
-    eprintln!("\nlook with: cargo lab status\nend with:  cargo lab down");
+    let name = lab.name();
+    eprintln!("\nlook with: cargo lab status\nend with:  cargo lab down --lab {name}");
     Ok(())
 }
 

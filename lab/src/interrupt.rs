@@ -31,7 +31,7 @@ pub(crate) fn watch() {
         for name in names {
             eprintln!("\ntaking lab {name} down");
             if let Err(error) = Lab::down(&name) {
-                eprintln!("error: {error:#}; try: cargo lab down");
+                eprintln!("error: {error:#}; try: cargo lab down --lab {name}");
             }
         }
         exit(128 + signal)

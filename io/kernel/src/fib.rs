@@ -23,7 +23,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use inet::Family;
+use inet::{Family, LinkName};
 use route_table::{
     Config, KernelEvent, KernelRoute, KernelTarget, Leg, LinkIndex, ObjectContent, ObjectId,
     Snapshot,
@@ -66,13 +66,15 @@ pub fn config(owner: Owner, install: bool) -> Config {
     let Owner { table, protocol, metric } = owner;
     let mut lookup = vec![table, TABLE_MAIN];
     lookup.dedup();
-    let objects = owner.object_ids();
-    Config { table, protocol, metric, install, resolve_via_default: false, lookup, objects }
+    let (vrf, objects) = (None, owner.object_ids());
+    Config { table, vrf, protocol, metric, install, resolve_via_default: false, lookup, objects }
 }
 
-/// The same for the table of a VRF, which is a world of its own.
-pub fn vrf_config(owner: Owner, install: bool) -> Config {
-    Config { lookup: vec![owner.table], ..config(owner, install) }
+/// The same for the table of a VRF, which is a world of its own. While it is not there its owner's
+/// table is 0: nothing is written, and no next hop resolves.
+pub fn vrf_config(vrf: LinkName, owner: Owner, install: bool) -> Config {
+    let objects = owner.object_ids().filter(|_| owner.table != 0);
+    Config { vrf: Some(vrf), lookup: vec![owner.table], objects, ..config(owner, install) }
 }
 
 impl Fib {
@@ -82,7 +84,7 @@ impl Fib {
         Fib::open_reading(owner, sources, &[TABLE_MAIN])
     }
 
-    /// The same, reading the owner's table and these.
+    /// The same, reading the owner's table (0: none) and these.
     pub fn open_reading(
         owner: Owner,
         sources: &[IpAddr],
@@ -93,6 +95,8 @@ impl Fib {
         all.extend_from_slice(tables);
         all.sort_unstable();
         all.dedup();
+        // For the kernel that would be all tables.
+        all.retain(|table| *table != 0);
         let events = FibEvents::open(all, routes.port())?;
         Ok(Fib { routes, events })
     }

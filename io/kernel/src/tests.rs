@@ -1,4 +1,5 @@
 mod fib;
 mod harness;
+mod links;
 mod objects;
 mod routes;

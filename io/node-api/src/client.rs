@@ -99,6 +99,26 @@ impl RouterClient {
             schema_version: crate::SCHEMA_VERSION,
             document: document.to_owned(),
             dry_run,
+            keep_sessions: false,
+        };
+        self.done(self.inner.clone().apply(self.request(request)).await)
+    }
+
+    /// The same as [`RouterClient::apply`], unless it resets a session: then it is refused.
+    pub async fn apply_keeping_sessions(
+        &self,
+        owner: &str,
+        generation: u64,
+        document: &str,
+        dry_run: bool,
+    ) -> Result<v1::ApplyReply, CallError> {
+        let request = v1::ApplyRequest {
+            owner: owner.to_owned(),
+            generation,
+            schema_version: crate::SCHEMA_VERSION,
+            document: document.to_owned(),
+            dry_run,
+            keep_sessions: true,
         };
         self.done(self.inner.clone().apply(self.request(request)).await)
     }
@@ -127,21 +147,26 @@ impl RouterClient {
         self.done(self.inner.clone().edit(self.request(request)).await)
     }
 
-    /// Has the router read its configuration file again; `dry_run`: only say what that changes.
-    pub async fn reload(&self, dry_run: bool) -> Result<v1::ApplyReply, CallError> {
-        let request = self.request(v1::ReloadRequest { dry_run });
+    /// Has the router read its configuration file again; `dry_run`: only say what that changes;
+    /// `keep_sessions`: refuse what resets one.
+    pub async fn reload(
+        &self,
+        dry_run: bool,
+        keep_sessions: bool,
+    ) -> Result<v1::ApplyReply, CallError> {
+        let request = self.request(v1::ReloadRequest { dry_run, keep_sessions });
         self.done(self.inner.clone().reload(request).await)
     }
 
     /// Begins sessions or their routes anew, of one neighbor or of all.
     pub async fn reset(
         &self,
-        neighbor: Option<IpAddr>,
+        neighbor: Option<&str>,
         kind: v1::ResetKind,
         communication: &str,
     ) -> Result<v1::ResetReply, CallError> {
         let request = v1::ResetRequest {
-            neighbor: neighbor.map(|a| a.to_string()).unwrap_or_default(),
+            neighbor: neighbor.unwrap_or_default().to_owned(),
             kind: kind.into(),
             communication: communication.to_owned(),
         };
@@ -159,9 +184,9 @@ impl RouterClient {
         self.done(self.inner.clone().get_global(self.request(v1::GetGlobalRequest {})).await)
     }
 
-    /// Every peer, or the one with this address.
-    pub async fn neighbors(&self, address: Option<IpAddr>) -> Result<v1::NeighborList, CallError> {
-        let address = address.map(|a| a.to_string()).unwrap_or_default();
+    /// Every peer, or the one with this address; a link-local one as `fe80::1%eth0`.
+    pub async fn neighbors(&self, address: Option<&str>) -> Result<v1::NeighborList, CallError> {
+        let address = address.unwrap_or_default().to_owned();
         let request = self.request(v1::ListNeighborsRequest { address });
         self.done(self.inner.clone().list_neighbors(request).await)
     }

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::v1::{self, event::What};
 
@@ -16,7 +15,7 @@ const RING: usize = 4096;
 pub struct Events {
     ring: broadcast::Sender<Arc<v1::Event>>,
     /// Watchers of best paths: they alone make a word of each change worth its cost.
-    of_best: Arc<AtomicUsize>,
+    of_best: Arc<watch::Sender<usize>>,
 }
 
 /// What one watcher wants to hear of.
@@ -26,7 +25,7 @@ pub(crate) struct Wanted {
     best: bool,
     conditions: bool,
     within: Option<Net>,
-    neighbor: Option<IpAddr>,
+    neighbor: Option<Named>,
 }
 
 /// A prefix: this crate has no words of routing of its own.
@@ -37,12 +36,19 @@ struct Net {
     ipv4: bool,
 }
 
+/// A neighbor as people name it: of a link-local address with its link, or on any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    address: IpAddr,
+    link: Option<String>,
+}
+
 /// One watcher's end of the ring.
 pub(crate) struct Watcher {
     ring: broadcast::Receiver<Arc<v1::Event>>,
     wanted: Wanted,
     /// Counted among the watchers of best paths until it is dropped.
-    of_best: Option<Arc<AtomicUsize>>,
+    of_best: Option<Arc<watch::Sender<usize>>>,
 }
 
 impl Events {
@@ -55,9 +61,9 @@ impl Events {
         self.ring.receiver_count() > 0
     }
 
-    /// Whether anybody would hear of a change of best paths.
-    pub fn is_best_watched(&self) -> bool {
-        self.of_best.load(Ordering::Relaxed) > 0
+    /// How many would hear of a change of best paths.
+    pub fn best_watchers(&self) -> watch::Receiver<usize> {
+        self.of_best.subscribe()
     }
 
     /// Tells all who watch.
@@ -71,7 +77,7 @@ impl Events {
     pub(crate) fn watch(&self, wanted: Wanted) -> Watcher {
         let of_best = wanted.best.then(|| Arc::clone(&self.of_best));
         if let Some(count) = &of_best {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.send_modify(|count| *count += 1);
         }
         Watcher { ring: self.ring.subscribe(), wanted, of_best }
     }
@@ -80,7 +86,7 @@ impl Events {
 impl Drop for Watcher {
     fn drop(&mut self) {
         if let Some(count) = &self.of_best {
-            count.fetch_sub(1, Ordering::Relaxed);
+            count.send_modify(|count| *count -= 1);
         }
     }
 }
@@ -127,8 +133,8 @@ impl Wanted {
             wanted.within = Some(net.ok_or_else(wrong)?);
         }
         if !request.neighbor.is_empty() {
-            let wrong = |_| format!("{:?} is no address", request.neighbor);
-            wanted.neighbor = Some(request.neighbor.parse().map_err(wrong)?);
+            let wrong = || format!("{:?} is no address", request.neighbor);
+            wanted.neighbor = Some(Named::read(&request.neighbor).ok_or_else(wrong)?);
         }
         Ok(wanted)
     }
@@ -136,7 +142,10 @@ impl Wanted {
     fn covers(&self, event: &v1::Event) -> bool {
         match &event.what {
             Some(What::Session(session)) => {
-                let of = self.neighbor.is_none_or(|n| session.neighbor.parse() == Ok(n));
+                let is = |named: &Named| {
+                    Named::read(&session.neighbor).is_some_and(|neighbor| named.is(&neighbor))
+                };
+                let of = self.neighbor.as_ref().is_none_or(is);
                 self.sessions && of
             }
             Some(What::Best(best)) => {
@@ -147,6 +156,21 @@ impl Wanted {
             Some(What::Missed(_)) => true,
             None => false,
         }
+    }
+}
+
+impl Named {
+    fn read(text: &str) -> Option<Named> {
+        let (address, link) = match text.split_once('%') {
+            None => (text, None),
+            Some((_, "")) => return None,
+            Some((address, link)) => (address, Some(link.to_owned())),
+        };
+        Some(Named { address: address.parse().ok()?, link })
+    }
+
+    fn is(&self, other: &Named) -> bool {
+        self.address == other.address && (self.link.is_none() || self.link == other.link)
     }
 }
 
@@ -187,15 +211,15 @@ mod tests {
     #[tokio::test]
     async fn a_watcher_hears_what_it_asked_for() {
         let events = Events::new();
-        assert!(!events.is_best_watched());
+        assert_eq!(*events.best_watchers().borrow(), 0);
         let mut watcher = events.watch(wanted(&["best"], "10.0.0.0/8").unwrap());
-        assert!(events.is_best_watched());
+        assert_eq!(*events.best_watchers().borrow(), 1);
         for prefix in ["11.0.0.0/8", "10.0.0.0/7", "a00::/16", "10.1.0.0/16"] {
             events.tell(1, best(prefix));
         }
         assert_eq!(watcher.next().await.unwrap().what, Some(best("10.1.0.0/16")));
         drop(watcher);
-        assert!(!events.is_best_watched() && !events.is_watched());
+        assert!(*events.best_watchers().borrow() == 0 && !events.is_watched());
     }
 
     #[tokio::test]
@@ -208,6 +232,29 @@ mod tests {
         let missed = What::Missed(v1::Missed { count: 7 });
         assert_eq!(watcher.next().await.unwrap().what, Some(missed));
         assert_eq!(watcher.next().await.unwrap().what, Some(best("10.1.0.0/16")));
+    }
+
+    #[tokio::test]
+    async fn a_neighbor_is_watched_on_its_link_or_on_all() {
+        let session = |neighbor: &str| {
+            let neighbor = neighbor.to_owned();
+            What::Session(v1::SessionEvent { neighbor, ..Default::default() })
+        };
+        for (wanted, expect) in [
+            ("fe80::1%eth1", &["fe80::1%eth1"][..]),
+            ("fe80::1", &["fe80::1%eth0", "fe80::1%eth1"]),
+            ("fe80:0::1", &["fe80::1%eth0", "fe80::1%eth1"]),
+        ] {
+            let request = v1::WatchRequest { neighbor: wanted.to_owned(), ..Default::default() };
+            let events = Events::new();
+            let mut watcher = events.watch(Wanted::new(&request).unwrap());
+            for neighbor in ["fe80::2%eth0", "fe80::1%eth0", "fe80::1%eth1"] {
+                events.tell(1, session(neighbor));
+            }
+            for neighbor in expect {
+                assert_eq!(watcher.next().await.unwrap().what, Some(session(neighbor)));
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::call::{Reply, ask};
 use crate::guard::{Access, Guard, MAX_READ};
 use crate::listeners::{Listeners, ServerError, limited};
+use crate::reflection::with_reflection;
 use crate::token::Token;
 use crate::v1::{self, fib_server};
 
@@ -78,7 +79,8 @@ impl FibServer {
             fib_server::FibServer::new(service).max_decoding_message_size(limit)
         };
         let mut server = limited(&access);
-        server.add_service(Guard::new(access, WHOSE, up_to(MAX_REQUEST), up_to(MAX_READ)))
+        let guard = Guard::new(access, WHOSE, up_to(MAX_REQUEST), up_to(MAX_READ));
+        with_reflection(server.add_service(guard), crate::FIB_DESCRIPTORS)
     }
 }
 

@@ -38,6 +38,7 @@ mod guard;
 mod incoming;
 mod listeners;
 mod reader;
+mod reflection;
 mod server;
 mod service;
 mod token;
@@ -49,8 +50,12 @@ pub mod v1 {
     tonic::include_proto!("sart.v1");
 }
 
-/// The API's description, which gRPC reflection answers from (an encoded `FileDescriptorSet`).
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+/// The description of the router's API (an encoded `FileDescriptorSet`).
+pub const ROUTER_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/router-descriptors.bin"));
+
+/// The description of the FIB controller's API (an encoded `FileDescriptorSet`).
+pub const FIB_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fib-descriptors.bin"));
 
 pub use call::{Call, Refusal, Reply, Views};
 pub use client::{CallError, Endpoint, EndpointError, RouterClient};

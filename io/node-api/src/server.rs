@@ -8,6 +8,7 @@ use crate::call::{Call, Views};
 use crate::events::Events;
 use crate::guard::{Access, Guard, MAX_READ};
 use crate::listeners::{Listeners, ServerError, limited};
+use crate::reflection::with_reflection;
 use crate::service::Service;
 use crate::token::Token;
 use crate::v1::router_server::RouterServer;
@@ -15,7 +16,7 @@ use crate::v1::router_server::RouterServer;
 /// Where the router's unix socket is when nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/sart/router.sock";
 
-/// Where the router's read-only TCP API is when nothing else is said.
+/// Where the router's TCP API is when nothing else is said.
 pub const DEFAULT_TCP: &str = "127.0.0.1:5000";
 
 /// The largest request: a document of some hundred thousand prefixes.
@@ -71,17 +72,6 @@ impl Server {
         let up_to = |limit| RouterServer::new(service.clone()).max_decoding_message_size(limit);
         let mut server = limited(&access);
         let guard = Guard::new(access, Service::WHOSE, up_to(MAX_REQUEST), up_to(MAX_READ));
-        // Both versions: tools ask for either.
-        let (old, new) = (reflection().build_v1alpha().ok(), reflection().build_v1().ok());
-        server
-            .add_service(guard)
-            .add_optional_service(new.map(|new| new.max_decoding_message_size(MAX_READ)))
-            .add_optional_service(old.map(|old| old.max_decoding_message_size(MAX_READ)))
+        with_reflection(server.add_service(guard), crate::ROUTER_DESCRIPTORS)
     }
-}
-
-/// Answers what the API looks like, to tools that know nothing of it.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::DESCRIPTORS)
 }

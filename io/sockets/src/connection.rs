@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::event::{ConnId, Event, canonical, peer};
 use crate::options;
@@ -21,6 +22,10 @@ use crate::sockets::{SEND_BUFFER, set_options};
 
 /// How long closing may take: what waits is sent, and the other end's close is waited for.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// How long a connection that cannot have its new key may last: its owner ends the session and has
+/// a word to the peer, which goes out with the old key.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What is read at once, at most.
 const READ_CHUNK: usize = 64 << 10;
@@ -125,6 +130,7 @@ async fn run(link: Link, events: mpsc::Sender<Event>, stream: TcpStream, adopted
         written: 0,
         room_due: adopted,
         deaf: !adopted,
+        unkeyed: None,
     };
     match connection.serve(&events).await {
         Ended::ByUs => {
@@ -151,6 +157,9 @@ struct Connection {
     room_due: bool,
     /// Nothing is read: not adopted yet, or a wrong header came in, after which nothing can be cut.
     deaf: bool,
+    /// It cannot go on with the key that its peer has now: until when it has time to be closed,
+    /// and why.
+    unkeyed: Option<(Instant, String)>,
 }
 
 enum Ended {
@@ -191,6 +200,9 @@ impl Connection {
                         };
                     }
                 },
+                reason = expired(self.unkeyed.as_ref()), if self.unkeyed.is_some() => {
+                    return Ended::ByPeer(reason);
+                },
                 permit = events.reserve(), if frame.is_some() || self.room_due => {
                     let Ok(permit) = permit else { return Ended::ByUs };
                     match frame {
@@ -219,7 +231,13 @@ impl Connection {
                 Ok(())
             }
             Command::Adopt { ttl } => self.adopt(ttl),
-            Command::Rekey { old, new } => rekey(self.reader.as_ref(), &old, &new),
+            Command::Rekey { old, new } => {
+                if let Err(error) = rekey(self.reader.as_ref(), &old, &new) {
+                    self.deaf = true;
+                    self.unkeyed = Some((Instant::now() + LAST_WORD, error.to_string()));
+                }
+                Ok(())
+            }
             Command::Overflow => Err(io::Error::other("it does not read what it is sent")),
         };
         done.map_err(|error| Ended::ByPeer(error.to_string()))
@@ -245,7 +263,7 @@ impl Connection {
         let stream: &TcpStream = self.reader.as_ref();
         let remote = stream.peer_addr()?;
         set_options(SockRef::from(stream), peer(remote), ttl)?;
-        self.deaf = false;
+        self.deaf = self.unkeyed.is_some();
         self.room_due = true;
         Ok(())
     }
@@ -315,16 +333,16 @@ impl Connection {
     }
 }
 
+/// Waits until a connection must end; gives why.
+async fn expired(unkeyed: Option<&(Instant, String)>) -> String {
+    let Some((until, reason)) = unkeyed else { return std::future::pending().await };
+    tokio::time::sleep_until(*until).await;
+    reason.clone()
+}
+
 /// Changes the key of a connection that lives: it goes on if the peer changes its own in time.
 fn rekey(stream: &TcpStream, old: &Auth, new: &Auth) -> io::Result<()> {
-    let ip = peer(stream.peer_addr()?);
-    let bits = if ip.is_ipv4() { 32 } else { 128 };
-    options::add_key(stream, ip, bits, new)?;
-    match (old, new) {
-        // A key of MD5 has taken the other's place; one of TCP-AO stays until the peer has moved.
-        (Auth::Md5(_), Auth::Md5(_)) | (Auth::Ao(_), Auth::Ao(_)) | (Auth::None, _) => Ok(()),
-        (Auth::Md5(_) | Auth::Ao(_), _) => options::remove_key(stream, ip, bits, old),
-    }
+    options::rekey(stream, peer(stream.peer_addr()?), old, new)
 }
 
 /// What waits, as far as it is written at once. Of the first message, `written` bytes are.

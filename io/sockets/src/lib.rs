@@ -9,6 +9,7 @@
 //! Frames are cut by their header's length alone; nothing is decoded. A header that is wrong is
 //! handed over as a frame of its own, and is the last: decoding it gives the NOTIFICATION.
 
+mod ao;
 mod bfd_udp;
 mod connection;
 mod event;
@@ -21,6 +22,7 @@ mod secret;
 mod shared;
 mod sockets;
 
+pub use ao::Probe as AoProbe;
 pub use bfd_udp::{BfdSockets, Datagram};
 pub use event::{ConnId, Event, frames};
 pub use listen::Listen;

@@ -9,7 +9,8 @@ use inet::LinkName;
 use libc::c_int;
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use crate::peers::{AoAlgorithm, AoKey, Auth};
+use crate::ao;
+use crate::peers::{AoKey, Auth};
 use crate::secret::{Secret, wipe};
 
 /// `TCP_MD5SIG_FLAG_PREFIX` of linux/tcp.h.
@@ -17,14 +18,8 @@ const MD5_FLAG_PREFIX: u8 = 1;
 /// The length of `struct tcp_md5sig`.
 const MD5_LEN: usize = 216;
 
-/// Options and lengths of linux/tcp.h since 6.7.
-const TCP_AO_ADD_KEY: c_int = 38;
-const TCP_AO_DEL_KEY: c_int = 39;
-const AO_ADD_LEN: usize = 288;
-const AO_DEL_LEN: usize = 144;
-
 /// The length of `struct sockaddr_storage`.
-const ADDRESS_LEN: usize = 128;
+pub(crate) const ADDRESS_LEN: usize = 128;
 
 /// Ends a TCP connection whose other end acknowledges nothing, or takes nothing, for so long
 /// (RFC 5482), be there anything to send or not.
@@ -68,42 +63,125 @@ pub(crate) fn set_min_ttl(socket: &impl AsFd, remote: IpAddr, ttl: u8) -> io::Re
     }
 }
 
-/// Gives a socket the key of a peer or of a prefix of peers, in place of the one before.
+/// Gives a socket that is to connect the keys of its peer.
 ///
 /// # Errors
 /// As the kernel says it; or, where it has no such thing, a sentence that says so.
-pub(crate) fn add_key(socket: &impl AsFd, peer: IpAddr, bits: u8, auth: &Auth) -> io::Result<()> {
+pub(crate) fn dial_with(socket: &impl AsFd, peer: IpAddr, auth: &Auth) -> io::Result<()> {
     match auth {
         Auth::None => Ok(()),
-        Auth::Md5(secret) => md5(socket, peer, bits, Some(secret)),
-        Auth::Ao(key) => {
-            let mut value = ao_add(peer, bits, key);
-            let set = set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &value);
-            wipe(&mut value);
-            match set {
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
-                set => set.map_err(|error| explain(error, "TCP-AO (Linux 6.7 with CONFIG_TCP_AO)")),
-            }
+        Auth::Md5(secret) => md5(socket, peer, bits(peer), Some(secret)),
+        Auth::Ao(keys) => ao::dial(socket, peer, keys),
+    }
+}
+
+/// Gives a connection that came in the keys of its peer: it may have come before its listener had
+/// them. `others` are as for [`ao::accepted`].
+///
+/// # Errors
+/// As the kernel says it, or that the connection is not signed as it must be.
+pub(crate) fn accept_with(
+    socket: &impl AsFd,
+    peer: IpAddr,
+    auth: &Auth,
+    others: &[(ao::Place, AoKey)],
+) -> io::Result<()> {
+    match auth {
+        Auth::None => Ok(()),
+        Auth::Md5(secret) => md5(socket, peer, bits(peer), Some(secret)),
+        Auth::Ao(keys) => ao::accepted(socket, peer, keys, others),
+    }
+}
+
+/// Changes the keys of a connection that lives: it goes on if the peer changes its own in time.
+///
+/// # Errors
+/// As the kernel says it: the connection must end then.
+pub(crate) fn rekey(socket: &impl AsFd, peer: IpAddr, old: &Auth, new: &Auth) -> io::Result<()> {
+    match (old, new) {
+        (Auth::None, Auth::None) => Ok(()),
+        // The kernel puts it in the other's place.
+        (Auth::None | Auth::Md5(_), Auth::Md5(secret)) => {
+            md5(socket, peer, bits(peer), Some(secret))
+        }
+        (Auth::Md5(_), Auth::None) => without_md5(socket, peer, bits(peer)),
+        (Auth::Ao(old), Auth::Ao(new)) => ao::rekey(socket, peer, old, new),
+        (Auth::None | Auth::Md5(_), Auth::Ao(_)) | (Auth::Ao(_), Auth::None | Auth::Md5(_)) => {
+            // RFC 5925 §7.
+            Err(io::Error::other("a connection has TCP-AO from its first segment or never"))
         }
     }
 }
 
-/// Takes a key away. One that is not there is away already.
-pub(crate) fn remove_key(
+/// Takes from a listener the keys of a place that are not wanted there.
+///
+/// # Errors
+/// As the kernel says it.
+pub(crate) fn unlisten_with(
     socket: &impl AsFd,
-    peer: IpAddr,
-    bits: u8,
-    auth: &Auth,
+    (peer, bits): ao::Place,
+    has: &mut Auth,
+    wanted: &Auth,
 ) -> io::Result<()> {
-    let removed = match auth {
-        Auth::None => Ok(()),
-        Auth::Md5(_) => md5(socket, peer, bits, None),
-        Auth::Ao(key) => {
-            let value = ao_delete(peer, bits, key);
-            set(socket, libc::IPPROTO_TCP, TCP_AO_DEL_KEY, &value)
+    match (&mut *has, wanted) {
+        // Of MD5 the kernel puts one key in the other's place: there is no moment without.
+        (Auth::None, _) | (Auth::Md5(_), Auth::Md5(_)) => {}
+        (Auth::Md5(_), Auth::None | Auth::Ao(_)) => {
+            without_md5(socket, peer, bits)?;
+            *has = Auth::None;
         }
-    };
-    match removed {
+        (Auth::Ao(keys), wanted) => {
+            let stays = if let Auth::Ao(wanted) = wanted { wanted.as_slice() } else { &[] };
+            while let Some(at) = keys.iter().position(|key| !stays.contains(key)) {
+                ao::unlisten(socket, (peer, bits), &keys.remove(at))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a listener the keys of a place that it has not yet.
+///
+/// # Errors
+/// As the kernel says it; or, where it has no such thing, a sentence that says so.
+pub(crate) fn listen_with(
+    socket: &impl AsFd,
+    (peer, bits): ao::Place,
+    has: &mut Auth,
+    wanted: &Auth,
+) -> io::Result<()> {
+    match wanted {
+        Auth::None => {}
+        Auth::Md5(_) if has == wanted => {}
+        Auth::Md5(secret) => {
+            md5(socket, peer, bits, Some(secret))?;
+            *has = wanted.clone();
+        }
+        Auth::Ao(keys) => {
+            for key in keys {
+                match has {
+                    Auth::Ao(has) if has.contains(key) => continue,
+                    Auth::Ao(_) | Auth::None | Auth::Md5(_) => {}
+                }
+                ao::listen(socket, (peer, bits), key)?;
+                match has {
+                    Auth::Ao(has) => has.push(key.clone()),
+                    Auth::None | Auth::Md5(_) => *has = Auth::Ao(vec![key.clone()]),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All bits of an address.
+fn bits(peer: IpAddr) -> u8 {
+    if peer.is_ipv4() { 32 } else { 128 }
+}
+
+/// Takes a key of MD5 away. One that is not there is away already.
+fn without_md5(socket: &impl AsFd, peer: IpAddr, bits: u8) -> io::Result<()> {
+    match md5(socket, peer, bits, None) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         removed => removed,
     }
@@ -116,7 +194,7 @@ fn md5(socket: &impl AsFd, peer: IpAddr, bits: u8, secret: Option<&Secret>) -> i
     set.map_err(|error| explain(error, "TCP MD5 (CONFIG_TCP_MD5SIG)"))
 }
 
-fn explain(error: io::Error, what: &str) -> io::Error {
+pub(crate) fn explain(error: io::Error, what: &str) -> io::Error {
     if error.raw_os_error() == Some(libc::ENOPROTOOPT) {
         return io::Error::new(io::ErrorKind::Unsupported, format!("this kernel has no {what}"));
     }
@@ -136,40 +214,8 @@ fn md5_value(peer: IpAddr, bits: u8, secret: Option<&Secret>) -> Vec<u8> {
     value
 }
 
-/// `struct tcp_ao_add`.
-fn ao_add(peer: IpAddr, bits: u8, key: &AoKey) -> Vec<u8> {
-    let (name, mac): (&[u8], u8) = match key.algorithm {
-        AoAlgorithm::HmacSha1 => (b"hmac(sha1)", 12),
-        AoAlgorithm::AesCmac => (b"cmac(aes128)", 12),
-        AoAlgorithm::HmacSha256 => (b"hmac(sha256)", 16),
-    };
-    let secret = key.secret.bytes();
-    let mut value = Vec::with_capacity(AO_ADD_LEN);
-    value.extend(address(peer));
-    value.extend(name);
-    value.resize(ADDRESS_LEN + 64, 0);
-    value.extend([0; 4]);
-    // A listening socket has no next key to ask for, and takes no such bit.
-    value.extend(0_u32.to_ne_bytes());
-    value.extend([0; 2]);
-    value.extend([bits, key.send_id, key.receive_id, mac, 0, secret.len() as u8]);
-    value.extend(secret);
-    value.resize(AO_ADD_LEN, 0);
-    value
-}
-
-/// `struct tcp_ao_del`.
-fn ao_delete(peer: IpAddr, bits: u8, key: &AoKey) -> Vec<u8> {
-    let mut value = Vec::with_capacity(AO_DEL_LEN);
-    value.extend(address(peer));
-    value.extend([0; 10]);
-    value.extend([bits, key.send_id, key.receive_id]);
-    value.resize(AO_DEL_LEN, 0);
-    value
-}
-
 /// `struct sockaddr_storage` without port and scope.
-fn address(address: IpAddr) -> [u8; ADDRESS_LEN] {
+pub(crate) fn address(address: IpAddr) -> [u8; ADDRESS_LEN] {
     let mut value = [0; ADDRESS_LEN];
     let (family, at, octets) = match address {
         IpAddr::V4(v4) => (libc::AF_INET, 4, v4.octets().to_vec()),

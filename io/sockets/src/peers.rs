@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use inet::{LinkName, Prefix};
 
+use crate::ao::Place;
 use crate::options::{link_index, link_name};
 use crate::secret::Secret;
 
@@ -41,8 +42,10 @@ pub enum Auth {
     None,
     /// With MD5 (RFC 2385).
     Md5(Secret),
-    /// With TCP-AO (RFC 5925).
-    Ao(AoKey),
+    /// With TCP-AO (RFC 5925): at least one key, no two with the same id in one direction. The
+    /// first is what connections begin with and what the peer is asked to sign with; the others
+    /// are taken too.
+    Ao(Vec<AoKey>),
 }
 
 /// A key of TCP-AO.
@@ -54,6 +57,8 @@ pub struct AoKey {
     pub receive_id: u8,
     /// The algorithm of the code.
     pub algorithm: AoAlgorithm,
+    /// The other options of TCP are signed too; both ends must have it so.
+    pub include_options: bool,
     /// The master key.
     pub secret: Secret,
 }
@@ -77,6 +82,13 @@ pub struct PeerError {
     pub who: Who,
     /// Why.
     pub reason: String,
+}
+
+impl AoKey {
+    /// Whether two keys have an id in common in one direction: no connection may have both.
+    pub(crate) fn collides(&self, other: &AoKey) -> bool {
+        self.send_id == other.send_id || self.receive_id == other.receive_id
+    }
 }
 
 impl Peer {
@@ -105,7 +117,7 @@ pub(crate) struct Peers {
 }
 
 /// Keys by the place where the kernel has them.
-pub(crate) type Keys = BTreeMap<(IpAddr, u8), Auth>;
+pub(crate) type Keys = BTreeMap<Place, Auth>;
 
 impl Peers {
     pub(crate) fn new(peers: Vec<Peer>) -> Peers {
@@ -148,8 +160,8 @@ impl Peers {
         exact.or_else(on).or_else(within)
     }
 
-    /// The keys that listening sockets need; and those that cannot be, since two neighbors that
-    /// the kernel tells not apart have different ones.
+    /// The keys that listening sockets need; and those that cannot be, since neighbors that the
+    /// kernel tells not apart have different ones.
     pub(crate) fn keys(&self) -> (Keys, Vec<PeerError>) {
         let mut keys = Keys::new();
         let mut wrong = Vec::new();
@@ -170,8 +182,53 @@ impl Peers {
                 }
             }
         }
+        let overlapping = overlapping(&mut keys);
+        let theirs = self.all().filter_map(|peer| {
+            let reason = overlapping.get(&peer.key_place())?.clone();
+            Some(PeerError { who: peer.who, reason })
+        });
+        wrong.extend(theirs);
         (keys, wrong)
     }
+}
+
+/// Takes out keys of TCP-AO that a wider place has too, since the kernel has them there. Gives the
+/// places, taken out as well, that have another key with an id of a wider one: addresses that are
+/// in both could not tell which is meant (RFC 5925 §3.1).
+fn overlapping(keys: &mut Keys) -> BTreeMap<Place, String> {
+    let mut wrong = BTreeMap::new();
+    let mut places: Vec<Place> = keys.keys().copied().collect();
+    places.sort_by_key(|(_, bits)| *bits);
+    for place in places {
+        let Some(Auth::Ao(mut own)) = keys.get(&place).cloned() else { continue };
+        let mut twice = None;
+        for wider in covering(place.0).take_while(|wider| wider.1 < place.1) {
+            let Some(Auth::Ao(theirs)) = keys.get(&wider) else { continue };
+            own.retain(|key| !theirs.contains(key));
+            let clash = own.iter().find(|key| theirs.iter().any(|other| other.collides(key)));
+            twice = twice.or(clash.map(|key| (key.send_id, key.receive_id, wider)));
+        }
+        match twice {
+            None => {
+                keys.insert(place, Auth::Ao(own));
+            }
+            Some((send, receive, (address, bits))) => {
+                keys.remove(&place);
+                let reason = format!(
+                    "{address}/{bits} has another TCP-AO key with the id {send} or {receive}"
+                );
+                wrong.insert(place, reason);
+            }
+        }
+    }
+    wrong
+}
+
+/// All places that an address is in, the widest first.
+pub(crate) fn covering(address: IpAddr) -> impl Iterator<Item = Place> {
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let prefixes = (0..=bits).filter_map(move |bits| Prefix::truncated(address, bits).ok());
+    prefixes.map(|prefix| (prefix.address(), prefix.len()))
 }
 
 /// The link of a link-local address; 0 for others.
@@ -181,3 +238,6 @@ pub(crate) fn scope(address: SocketAddr) -> u32 {
         SocketAddr::V6(v6) => v6.scope_id(),
     }
 }
+
+#[cfg(test)]
+mod tests;

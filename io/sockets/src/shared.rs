@@ -11,11 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::ao::{Place, Probe};
 use crate::connection::{self, Command};
 use crate::event::{ConnId, Event, canonical};
 use crate::listen::Listen;
 use crate::options;
-use crate::peers::{Auth, Keys, Peer, PeerError, Peers, scope};
+use crate::peers::{AoKey, Auth, Keys, Peer, PeerError, Peers, covering, scope};
 use crate::sockets::{MAX_ACCEPTED, MAX_CLOSING, MAX_PER_PEER, on_link};
 
 /// What the listeners' tasks share with the owner.
@@ -34,7 +35,7 @@ pub(crate) struct Known {
     /// Only they may be dialled.
     only: bool,
     /// Keys that are not in force somewhere, and why.
-    blocked: HashMap<(IpAddr, u8), String>,
+    blocked: HashMap<Place, String>,
     listeners: Vec<Armed>,
 }
 
@@ -76,6 +77,21 @@ impl Known {
     pub(crate) fn dialled(&self, remote: SocketAddr) -> Option<Peer> {
         let plain = || if self.only { None } else { Some(Peer::plain(remote.ip())) };
         self.peers.find(remote).cloned().or_else(plain)
+    }
+
+    /// Keys of TCP-AO that listeners take from an address though they are not its peer's.
+    fn others(&self, remote: IpAddr, auth: &Auth) -> Vec<(Place, AoKey)> {
+        let Auth::Ao(own) = auth else { return Vec::new() };
+        let mut others = Vec::new();
+        for place in covering(remote) {
+            for listener in &self.listeners {
+                if let Some(Auth::Ao(keys)) = listener.keys.get(&place) {
+                    let others_of = keys.iter().filter(|key| !own.contains(key));
+                    others.extend(others_of.map(|key| (place, key.clone())));
+                }
+            }
+        }
+        others
     }
 }
 
@@ -131,9 +147,8 @@ impl Shared {
         if let Some(ttl) = peer.min_ttl {
             options::set_min_ttl(&stream, remote.ip(), ttl).map_err(|error| error.to_string())?;
         }
-        // It may have come before the listener had the key.
-        let bits = if remote.is_ipv4() { 32 } else { 128 };
-        options::add_key(&stream, remote.ip(), bits, &peer.auth)
+        let others = known.others(remote.ip(), &peer.auth);
+        options::accept_with(&stream, remote.ip(), &peer.auth, &others)
             .map_err(|error| error.to_string())?;
         let run = |link| connection::accepted(link, events.clone(), stream, remote);
         self.spawn(self.next_id(), remote, true, peer, run);
@@ -229,6 +244,15 @@ impl Shared {
                 known.blocked.extend(failed);
             }
         }
+        let mut kernel = Probe::default();
+        for peer in known.peers.all() {
+            if let Auth::Ao(keys) = &peer.auth
+                && let place = peer.key_place()
+                && let Some(reason) = kernel.refusal(place.0.is_ipv4(), keys)
+            {
+                known.blocked.insert(place, reason);
+            }
+        }
         for error in &conflicts {
             let peer = Peer { who: error.who, ..Peer::plain(IpAddr::from([0, 0, 0, 0])) };
             known.blocked.insert(peer.key_place(), error.reason.clone());
@@ -304,31 +328,22 @@ fn arm(
     ipv4: bool,
     has: &mut Keys,
     wanted: &Keys,
-) -> Vec<((IpAddr, u8), String)> {
+) -> Vec<(Place, String)> {
     let mut failed = Vec::new();
-    let gone: Vec<_> = has.iter().filter(|(place, auth)| wanted.get(place) != Some(auth)).collect();
-    for ((address, bits), auth) in gone {
-        // A key of MD5 is overwritten: between two there is no moment without one.
-        let overwritten =
-            matches!((auth, wanted.get(&(*address, *bits))), (Auth::Md5(_), Some(Auth::Md5(_))));
-        if !overwritten && let Err(error) = options::remove_key(socket, *address, *bits, auth) {
-            failed.push(((*address, *bits), error.to_string()));
+    // First of all places: an id of TCP-AO may be wanted in another one.
+    for (place, has) in has.iter_mut() {
+        let wanted = wanted.get(place).unwrap_or(&Auth::None);
+        if let Err(error) = options::unlisten_with(socket, *place, has, wanted) {
+            failed.push((*place, error.to_string()));
         }
     }
-    let mut have = Keys::new();
-    for (place, auth) in wanted.iter().filter(|((address, _), _)| address.is_ipv4() == ipv4) {
-        let set = match has.get(place) == Some(auth) {
-            true => Ok(()),
-            false => options::add_key(socket, place.0, place.1, auth),
-        };
-        match set {
-            Ok(()) => {
-                have.insert(*place, auth.clone());
-            }
-            Err(error) => failed.push((*place, error.to_string())),
+    for (place, wanted) in wanted.iter().filter(|((address, _), _)| address.is_ipv4() == ipv4) {
+        let has = has.entry(*place).or_default();
+        if let Err(error) = options::listen_with(socket, *place, has, wanted) {
+            failed.push((*place, error.to_string()));
         }
     }
-    *has = have;
+    has.retain(|_, has| *has != Auth::None);
     failed
 }
 

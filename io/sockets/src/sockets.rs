@@ -254,8 +254,7 @@ async fn dial(dial: Dial, peer: &Peer) -> io::Result<TcpStream> {
     if let Some(ttl) = peer.min_ttl {
         options::set_min_ttl(&socket, remote.ip(), ttl)?;
     }
-    let bits = if remote.is_ipv4() { 32 } else { 128 };
-    options::add_key(&socket, remote.ip(), bits, &peer.auth)?;
+    options::dial_with(&socket, remote.ip(), &peer.auth)?;
     if let Some(interface) = peer.interface {
         socket.bind_device(Some(interface.as_str().as_bytes()))?;
     }

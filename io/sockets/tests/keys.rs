@@ -137,30 +137,93 @@ async fn a_key_changes_under_a_connection() {
     assert!(try_dial(&client, &mut client_events, dial(listening, 300)).await.is_err());
 }
 
+fn ao_key(id: u8, secret: &str) -> AoKey {
+    let secret = Secret::new(secret.as_bytes()).unwrap();
+    let algorithm = AoAlgorithm::HmacSha1;
+    AoKey { send_id: id, receive_id: id, algorithm, include_options: true, secret }
+}
+
+fn ao(keys: &[AoKey]) -> Peer {
+    Peer { auth: Auth::Ao(keys.to_vec()), ..Peer::plain(ip("127.0.0.1")) }
+}
+
 #[tokio::test]
 async fn ao_works_or_is_refused_in_a_sentence() {
-    let secret = Secret::new(b"key").unwrap();
-    let key = AoKey { send_id: 1, receive_id: 1, algorithm: AoAlgorithm::HmacSha1, secret };
-    let peer = Peer { auth: Auth::Ao(key), ..Peer::plain(ip("127.0.0.1")) };
     let (server, mut events, listening) = server("127.0.0.1", vec![]).await;
-    let wrong = server.set_peers(vec![peer.clone()]);
     let (client, mut client_events) = Sockets::new();
-    client.set_peers(vec![peer]);
+    let (one, two) = (ao_key(1, "one"), ao_key(2, "two"));
+    let wrong = server.set_peers(vec![ao(std::slice::from_ref(&one))]);
+    client.set_peers(vec![ao(std::slice::from_ref(&one))]);
     let dialled = try_dial(&client, &mut client_events, dial(listening, 5000)).await;
-    if wrong.is_empty() {
-        dialled.unwrap();
-        accepted(&server, &mut events).await;
+    if !wrong.is_empty() {
+        let sentence = "this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO)";
+        assert_eq!(wrong[0].reason, sentence);
+        assert_eq!(dialled, Err(sentence.to_owned()));
+        // It is known before anybody listens.
+        let (deaf, _events) = Sockets::new();
+        assert_eq!(deaf.set_peers(vec![ao(&[one, two])])[0].reason, sentence);
+        // A wanted key that cannot be had does not mean a connection without.
+        let plain = tokio::net::TcpStream::connect(listening).await.unwrap();
+        let mut byte = [0; 1];
+        plain.readable().await.unwrap();
+        assert_eq!(plain.try_read(&mut byte).unwrap_or(0), 0);
+        assert!(events.try_recv().is_err());
         return;
     }
-    let sentence = "this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO)";
-    assert_eq!(wrong[0].reason, sentence);
-    assert_eq!(dialled, Err(sentence.to_owned()));
-    // A wanted key that cannot be had does not mean a connection without.
-    let plain = tokio::net::TcpStream::connect(listening).await.unwrap();
-    let mut byte = [0; 1];
-    plain.readable().await.unwrap();
-    assert_eq!(plain.try_read(&mut byte).unwrap_or(0), 0);
-    assert!(events.try_recv().is_err());
+    let out = dialled.unwrap();
+    let into = accepted(&server, &mut events).await;
+    // A new key comes beside the old one, is asked for, and the old one goes: one end at a time.
+    let turns = [vec![one.clone(), two.clone()], vec![two.clone(), one], vec![two]];
+    for keys in turns {
+        for sockets in [&server, &client] {
+            assert_eq!(sockets.set_peers(vec![ao(&keys)]), []);
+            server.send(into, keepalive());
+            client.send(out, keepalive());
+            let frame = next(&mut events).await;
+            assert!(matches!(frame, Event::Frame { conn, .. } if conn == into), "{frame:?}");
+            let frame = next(&mut client_events).await;
+            assert!(matches!(frame, Event::Frame { conn, .. } if conn == out), "{frame:?}");
+        }
+    }
+    // Only who has the key connects.
+    for wrong in
+        [ao(&[ao_key(2, "another")]), ao(&[ao_key(3, "two")]), Peer::plain(ip("127.0.0.1"))]
+    {
+        let (client, mut client_events) = Sockets::new();
+        client.set_peers(vec![wrong]);
+        let failed = try_dial(&client, &mut client_events, dial(listening, 300)).await;
+        assert_eq!(failed, Err("no answer in time".to_owned()));
+    }
+}
+
+/// A connection has TCP-AO from its first segment or never (RFC 5925 §7): what there is to say is
+/// said, then it ends.
+#[tokio::test]
+async fn a_connection_without_ao_ends_when_its_peer_gets_a_key() {
+    let plain = Peer::plain(ip("127.0.0.1"));
+    let (server, mut events, listening) = server("127.0.0.1", vec![plain.clone()]).await;
+    for closed in [true, false] {
+        server.set_peers(vec![plain.clone()]);
+        let (client, mut client_events) = Sockets::new();
+        client.set_peers(vec![plain.clone()]);
+        try_dial(&client, &mut client_events, dial(listening, 5000)).await.unwrap();
+        let into = accepted(&server, &mut events).await;
+        server.set_peers(vec![ao(&[ao_key(1, "one")])]);
+        server.send(into, keepalive());
+        if closed {
+            server.close(into);
+        }
+        let frame = next(&mut client_events).await;
+        assert!(matches!(&frame, Event::Frame { bytes, .. } if *bytes == keepalive()), "{frame:?}");
+        let end = next(&mut client_events).await;
+        assert!(matches!(end, Event::Closed { .. }), "{end:?}");
+        if !closed {
+            let end = next(&mut events).await;
+            let told = matches!(&end, Event::Closed { conn, reason }
+                if *conn == into && reason.contains("TCP-AO"));
+            assert!(told, "{end:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ use crate::sys;
 /// Peers that a cell has addresses for.
 pub(super) const PEERS: usize = 104;
 
+/// How long the cable may take to be up.
+const LINK_TIME: Duration = Duration::from_secs(5);
+
 /// What the cell's PID 1 does: own places for what daemons write, then nothing.
 const INIT: &str = "set -e
 for place in /run /var/tmp /var/log; do mount -t tmpfs tmpfs $place; done
@@ -118,7 +121,24 @@ impl Cell {
                 bail!("ip {words:?} failed in the daemon's namespace");
             }
         }
-        Ok(())
+        self.wait_for_link()
+    }
+
+    /// The kernel says up to a second late that a link is up, and a router that asks for that would
+    /// be measured on one that is down.
+    fn wait_for_link(&self) -> Result<()> {
+        let deadline = Instant::now() + LINK_TIME;
+        loop {
+            let out = self.command("ip").args(["-br", "link", "show", "up0"]).output()?;
+            let text = String::from_utf8_lossy(&out.stdout).into_owned();
+            if text.split_whitespace().nth(1) == Some("UP") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the cable does not come up: {text}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A command that will run in the cell.

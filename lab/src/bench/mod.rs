@@ -96,14 +96,10 @@ pub(crate) fn run(args: BenchArgs) -> Result<()> {
 /// be what is measured.
 fn optimised() -> Result<()> {
     eprintln!("building the load generator with optimisation");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let error = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "--package", "lab", "--manifest-path"])
-        .arg(places::checkout().join("Cargo.toml"))
-        .arg("--")
-        .args(std::env::args_os().skip(1))
-        .exec();
-    Err(error).context("run cargo")
+    let lab = image::own::release(&places::checkout(), "lab")?;
+    // In place of this process, not as cargo's child: who waits for this one, or ends it, has that.
+    let error = Command::new(&lab).args(std::env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("run {}", lab.display()))
 }
 
 fn bgp(args: BgpArgs) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same on every machine (splitmix64).
+//! Numbers that look random and are the same on every machine.
 
 /// A stream of numbers that its seed alone decides.
 pub(crate) struct Random(u64);
@@ -9,11 +9,7 @@ impl Random {
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        inet::split_mix(&mut self.0)
     }
 
     /// A number below `end`; 0 when `end` is 0.

@@ -141,6 +141,19 @@ fn cargo_static(
     Ok(String::from_utf8_lossy(&out.stdout).lines().filter_map(executable).collect())
 }
 
+/// Builds a package's program of the same name for this machine, with optimisation.
+pub(crate) fn release(root: &Path, package: &str) -> Result<PathBuf> {
+    let mut cargo = cargo(root);
+    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--release"]);
+    cargo.args(["--package", package, "--bin", package]).stdout(Stdio::piped());
+    crate::sys::die_with_parent(&mut cargo);
+    let out = cargo.spawn().context("start cargo")?.wait_with_output()?;
+    ensure!(out.status.success(), "cargo could not build {package}");
+    let said = String::from_utf8_lossy(&out.stdout);
+    let built = said.lines().filter_map(executable).find(|(name, _)| name == package);
+    built.map(|(_, path)| path).with_context(|| format!("cargo built no {package}"))
+}
+
 /// The program in one of cargo's messages, if there is one.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -1,11 +1,13 @@
 //! Cases that need no cluster: another reader of our messages, the soak, and what takes hours.
 
 use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::oracle;
 use super::report::{Ending, Tally};
@@ -28,6 +30,8 @@ enum What {
     Soak,
     /// Two minutes, and the page with what they gave.
     LongSoak,
+    /// A minute, with every route in the kernel, too.
+    KernelSoak,
     /// One target, for as long as the command line says, and its line on the page.
     Fuzz(String),
     /// The router beside others, and the page with the ratios.
@@ -40,6 +44,7 @@ fn all(root: &Path) -> Result<Vec<Alone>> {
         case("oracle/tshark", false, What::Tshark),
         case("soak/changes-under-load", false, What::Soak),
         case("soak/two-minutes", true, What::LongSoak),
+        case("soak/kernel", true, What::KernelSoak),
     ];
     for target in fuzz::targets(root)? {
         all.push(case(&format!("fuzz/{target}"), true, What::Fuzz(target)));
@@ -61,33 +66,37 @@ pub(crate) fn wanted(root: &Path, name: Option<&str>, long: bool) -> Result<Vec<
     Ok(wanted)
 }
 
-/// Runs cases one after another.
+/// Runs a case.
 pub(super) fn run(
-    wanted: &[Alone],
+    case: &Alone,
     fuzz_seconds: u32,
     root: &Path,
     logs: &Path,
     progress: &Progress,
     tally: &mut Tally,
 ) -> Result<()> {
-    for case in wanted {
-        let logs = logs.join(&case.name);
-        fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
-        let start = Instant::now();
-        let ending = match case.run(fuzz_seconds, root, &logs) {
-            Ok(said) => {
-                said.lines().for_each(|line| progress.say(format_args!("  {line}")));
-                Ending::Passed
-            }
-            Err(error) => Ending::Failed(error),
-        };
-        tally.note(progress, &case.name, start.elapsed(), ending);
-    }
+    let logs = logs.join(&case.name);
+    fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
+    let start = Instant::now();
+    let ending = match case.run(fuzz_seconds, root, &logs, progress) {
+        Ok(said) => {
+            said.lines().for_each(|line| progress.say(format_args!("  {line}")));
+            Ending::Passed
+        }
+        Err(error) => Ending::Failed(error),
+    };
+    tally.note(progress, &case.name, start.elapsed(), ending);
     Ok(())
 }
 
 impl Alone {
-    fn run(&self, fuzz_seconds: u32, root: &Path, logs: &Path) -> Result<String> {
+    fn run(
+        &self,
+        fuzz_seconds: u32,
+        root: &Path,
+        logs: &Path,
+        progress: &Progress,
+    ) -> Result<String> {
         match &self.what {
             What::Tshark => oracle::tshark(logs),
             What::Soak => {
@@ -95,12 +104,18 @@ impl Alone {
                 // As this program is built: it mostly waits, and a minute is soon over.
                 let args = ["bench", "soak", "--as-built", "--seconds", "60", "--sartd"];
                 let mut command = Command::new(places::program());
-                logged(command.args(args).arg(sartd), logs)
+                logged(command.args(args).arg(sartd), logs, progress)
             }
             What::LongSoak => {
                 let mut command = Command::new(places::program());
                 command.args(["bench", "soak", "--markdown"]).arg(root.join("docs/soak.md"));
-                logged(&mut command, logs)
+                logged(&mut command, logs, progress)
+            }
+            What::KernelSoak => {
+                let mut command = Command::new(places::program());
+                command.args(["bench", "soak", "--kernel", "--seconds", "60"]);
+                command.args(["--prefixes", "200000", "--rate", "10000"]);
+                logged(&mut command, logs, progress)
             }
             What::Fuzz(target) => {
                 fuzz::fuzz(root, std::slice::from_ref(target), fuzz_seconds, true)
@@ -108,7 +123,7 @@ impl Alone {
             What::Bench => {
                 let mut command = Command::new(places::program());
                 command.args(["bench", "bgp", "--markdown"]).arg(root.join("docs/benchmarks.md"));
-                logged(&mut command, logs)
+                logged(&mut command, logs, progress)
             }
         }
     }
@@ -119,19 +134,30 @@ fn sartd(root: &Path) -> Result<PathBuf> {
     image::own::programs(root)?.remove("sartd").context("the build gives no sartd")
 }
 
-/// Runs a command; gives what it printed. What it said beside goes to a file.
-fn logged(command: &mut Command, logs: &Path) -> Result<String> {
+/// Runs a command; gives what it printed. What it says beside is passed on, and kept in a file.
+fn logged(command: &mut Command, logs: &Path, progress: &Progress) -> Result<String> {
     let log = logs.join("log.txt");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+    let mut file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::with_signals(command);
     sys::die_with_parent(command);
-    let out = command.spawn().context("start lab")?.wait_with_output()?;
+    let mut child = command.spawn().context("start lab")?;
+    let (stderr, progress) = (child.stderr.take(), *progress);
+    let beside = thread::spawn(move || -> io::Result<String> {
+        let mut last = String::new();
+        for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+            last = String::from_utf8_lossy(&line?).into_owned();
+            writeln!(file, "{last}")?;
+            progress.say(format_args!("  {last}"));
+        }
+        Ok(last)
+    });
+    let out = child.wait_with_output()?;
+    let last = beside.join().map_err(|_| anyhow!("the thread that reads panicked"))??;
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     fs::write(logs.join("out.txt"), &said)?;
     if out.status.success() {
         return Ok(said);
     }
-    let text = fs::read_to_string(&log).unwrap_or_default();
-    let last = text.lines().last().unwrap_or_default();
     bail!("{}; {}: {last}", out.status, log.display())
 }

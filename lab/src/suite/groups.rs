@@ -61,42 +61,40 @@ pub(crate) fn wanted(name: Option<&str>, long: bool) -> Vec<(&'static Group, Vec
     wanted
 }
 
-/// Runs groups one after another. When it is all of them, the check over their audit logs follows:
-/// a right that one group has no use for may be another's.
+/// Runs a group's cases.
 pub(crate) fn run(
-    wanted: &[(&'static Group, Vec<&'static Case>)],
-    all: bool,
+    group: &Group,
+    cases: &[&'static Case],
     logs: &Path,
     progress: &Progress,
     tally: &mut Tally,
 ) {
-    for (group, cases) in wanted {
-        progress.say(group.name);
-        let failed = attempt(group, cases, &logs.join(group.name), progress, tally);
-        if failed.is_empty() {
-            continue;
-        }
-        // Once more on a fresh cluster: a fault of sart's fails again, a busy machine's mostly not.
-        // What passes only then is counted as passed, and named as unsteady at the end.
-        progress.say(format_args!("{} once more", group.name));
-        let again: Vec<&Case> = failed.iter().map(|(case, _)| *case).collect();
-        let folder = logs.join(format!("{}-again", group.name));
-        let failed_again = attempt(group, &again, &folder, progress, tally);
-        for (case, error) in failed {
-            let name = format!("{}/{}", group.name, case.name);
-            match failed_again.iter().find(|(other, _)| other.name == case.name) {
-                Some((_, error)) => tally.fail(&name, error),
-                None => tally.unsteady(&name, &error),
-            }
+    let failed = attempt(group, cases, &logs.join(group.name), progress, tally);
+    if failed.is_empty() {
+        return;
+    }
+    // Once more on a fresh cluster: a fault of sart's fails again, a busy machine's mostly not.
+    // What passes only then is counted as passed, and named as unsteady at the end.
+    progress.say(format_args!("{} once more", group.name));
+    let again: Vec<&Case> = failed.iter().map(|(case, _)| *case).collect();
+    let folder = logs.join(format!("{}-again", group.name));
+    let failed_again = attempt(group, &again, &folder, progress, tally);
+    for (case, error) in failed {
+        let name = format!("{}/{}", group.name, case.name);
+        match failed_again.iter().find(|(other, _)| other.name == case.name) {
+            Some((_, error)) => tally.fail(&name, error),
+            None => tally.unsteady(&name, &error),
         }
     }
-    if all {
-        let start = Instant::now();
-        let result = rbac::check(logs, &mut |line| {
-            progress.say(format_args!("  rbac     {line}"));
-        });
-        tally.note(progress, "rbac", start.elapsed(), result);
-    }
+}
+
+/// The check over the audit logs of all groups.
+pub(crate) fn rights(logs: &Path, progress: &Progress, tally: &mut Tally) {
+    let start = Instant::now();
+    let result = rbac::check(logs, &mut |line| {
+        progress.say(format_args!("  rbac     {line}"));
+    });
+    tally.note(progress, "rbac", start.elapsed(), result);
 }
 
 /// Runs cases on a fresh cluster; gives those that failed, with why.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::bring_up::Mode;
+use crate::image::own;
 use crate::net::SWITCH;
 use crate::places;
 use crate::progress::Progress;
@@ -26,12 +27,14 @@ pub(crate) mod probe;
 mod prober;
 mod rbac;
 mod report;
+mod resume;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wait;
 
 use report::Tally;
+use resume::Parts;
 
 /// `cargo lab test …`
 #[derive(Debug, clap::Args)]
@@ -41,9 +44,13 @@ pub(crate) struct TestArgs {
     /// Installs Debian packages that are missing
     #[arg(long)]
     install: bool,
-    /// Runs also what takes hours: every fuzz target, the long soak, the benchmarks
+    /// Runs also what takes hours: every fuzz target, the long soaks, the benchmarks. A run that was
+    /// ended goes on where it was, as long as the code is the same
     #[arg(long)]
     long: bool,
+    /// With --long: runs also what has passed before
+    #[arg(long, requires = "long")]
+    again: bool,
     /// Seconds for each fuzz target
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     fuzz_seconds: u32,
@@ -69,7 +76,22 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     let progress = Progress::new();
     let mut tally = Tally::default();
-    let logs = logs(&root)?;
+    let stages: Vec<&str> = checks::STAGES
+        .into_iter()
+        .filter(|stage| args.name.as_deref().is_none_or(|name| stage.contains(name)))
+        .collect();
+    let count = stages.len() + alone.len() + wanted.len();
+    let mut parts = Parts::all(count, &progress);
+    if args.long && args.name.is_none() && !args.again {
+        match resume::code(&root) {
+            Ok(code) => {
+                let of = format!("{code} fuzz-seconds={}", args.fuzz_seconds);
+                parts = parts.go_on(own::target(&root).join("lab-test-long.json"), of);
+            }
+            Err(error) => progress.say(format_args!("begins anew: {error:#}")),
+        }
+    }
+    let logs = logs(&root, parts.goes_on())?;
     progress.say(format_args!("logs: {}", logs.display()));
     if !wanted.is_empty() || !alone.is_empty() {
         packages::ensure(args.install)?;
@@ -80,23 +102,37 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         for (group, _) in &wanted {
             let lab = Lab::open(Some(group.topology));
             if lab.is_ok_and(|lab| lab.init(SWITCH).is_ok()) {
-                bail!("lab {} is up; end it with: cargo lab down", group.topology);
+                let name = group.topology;
+                bail!("lab {name} is up; end it with: cargo lab down --lab {name}");
             }
         }
     }
-    let stages: Vec<&str> = checks::STAGES
-        .into_iter()
-        .filter(|stage| args.name.as_deref().is_none_or(|name| stage.contains(name)))
-        .collect();
-    checks::run(&stages, &root, &logs, &progress, &mut tally)?;
-    alone::run(&alone, args.fuzz_seconds, &root, &logs, &progress, &mut tally)?;
-    if !wanted.is_empty() {
+    for stage in stages {
+        parts.part(stage, &mut tally, |tally| {
+            checks::run(&[stage], &root, &logs, &progress, tally)
+        })?;
+    }
+    for case in &alone {
+        parts.part(&case.name, &mut tally, |tally| {
+            alone::run(case, args.fuzz_seconds, &root, &logs, &progress, tally)
+        })?;
+    }
+    if wanted.iter().any(|(group, _)| !parts.has(group.name)) {
         let parts = parts::ensure(&progress).context("build the cluster's parts")?;
         // Once and beforehand, so that a cluster's own time is not a compiler's.
         let sart = wanted.iter().any(|(group, _)| group.mode != Mode::None);
         let mode = if sart { Mode::Dual } else { Mode::None };
         images::ensure(&parts, mode, &progress).context("build the images")?;
-        groups::run(&wanted, args.name.is_none(), &logs, &progress, &mut tally);
+    }
+    for (group, cases) in &wanted {
+        parts.part(group.name, &mut tally, |tally| {
+            groups::run(group, cases, &logs, &progress, tally);
+            Ok(())
+        })?;
+    }
+    // A right that one group has no use for may be another's.
+    if args.name.is_none() {
+        groups::rights(&logs, &progress, &mut tally);
     }
     if tally.is_empty() {
         let name = args.name.as_deref().unwrap_or_default();
@@ -106,11 +142,12 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     Ok(if tally.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// An empty directory for this run's logs.
-fn logs(root: &Path) -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR");
-    let target = target.map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let logs = target.join("lab-test");
+/// A directory for this run's logs: empty, unless it goes on.
+fn logs(root: &Path, goes_on: bool) -> Result<PathBuf> {
+    let logs = own::target(root).join("lab-test");
+    if goes_on && logs.exists() {
+        return Ok(logs);
+    }
     match fs::remove_dir_all(&logs) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("empty {}", logs.display()));

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::progress::Progress;
 
-/// The count over a whole run.
-#[derive(Debug, Default)]
+/// The count over a whole run, or over a part of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     passed: usize,
     failed: Vec<(String, String)>,
@@ -67,6 +69,13 @@ impl Tally {
     /// Remembers why a check, which passed the second time and is counted so, failed the first time.
     pub(crate) fn unsteady(&mut self, name: &str, error: &anyhow::Error) {
         self.unsteady.push((name.to_owned(), format!("{error:#}")));
+    }
+
+    /// Adds the count over a part of the run.
+    pub(crate) fn merge(&mut self, part: Tally) {
+        let Tally { passed, failed, skipped, unsteady } = part;
+        self.add(passed, failed, skipped);
+        self.unsteady.extend(unsteady);
     }
 
     /// Adds what another program has counted.

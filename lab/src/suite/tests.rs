@@ -113,6 +113,7 @@ fn what_takes_hours_must_be_asked_for() {
     assert_eq!(names(None, false), ["oracle/tshark", "soak/changes-under-load"]);
     assert_eq!(names(Some("soak"), false), ["soak/changes-under-load"]);
     assert_eq!(names(Some("soak/two"), false), ["soak/two-minutes"]);
+    assert_eq!(names(Some("soak/kernel"), false), ["soak/kernel"]);
     assert_eq!(names(Some("fuzz"), false), [""; 0]);
     assert_eq!(names(Some("fuzz/packet_open"), false), ["fuzz/packet_open"]);
     let all = names(None, true);

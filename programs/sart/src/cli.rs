@@ -97,7 +97,7 @@ pub(crate) enum Command {
         program: Program,
     },
     /// Writes the man pages into a directory, which is made if need be.
-    #[command(hide = true)]
+    #[command(after_help = help::MAN)]
     Man {
         /// Where to.
         directory: PathBuf,

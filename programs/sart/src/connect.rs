@@ -1,13 +1,13 @@
 //! Choosing the daemon to talk to.
 
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use inet::ScopedAddr;
 use node_api::{
     DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP, DEFAULT_SOCKET, DEFAULT_TCP, Endpoint, FibClient,
-    RouterClient, Token,
+    RouterClient, Token, v1,
 };
 
 use crate::Failure;
@@ -16,22 +16,34 @@ use crate::cli::Common;
 /// The router that the flags name, or this node's.
 pub(crate) fn router(common: &Common) -> Result<RouterClient, Failure> {
     let endpoint = endpoint(common, "SART_ENDPOINT", DEFAULT_SOCKET, DEFAULT_TCP)?;
-    RouterClient::new(endpoint, token(common)?.as_ref()).map_err(Failure::refused)
+    RouterClient::new(endpoint.clone(), token(common, &endpoint)?.as_ref())
+        .map_err(Failure::refused)
 }
 
 /// The FIB controller that the flags name, or this node's.
 pub(crate) fn fib(common: &Common) -> Result<FibClient, Failure> {
     let endpoint = endpoint(common, "SART_FIB_ENDPOINT", DEFAULT_FIB_SOCKET, DEFAULT_FIB_TCP)?;
-    FibClient::new(endpoint, token(common)?.as_ref()).map_err(Failure::refused)
+    FibClient::new(endpoint.clone(), token(common, &endpoint)?.as_ref()).map_err(Failure::refused)
 }
 
-/// The address of a neighbor that people name by its address, its name or its interface.
-pub(crate) async fn neighbor(router: &RouterClient, who: &str) -> Result<IpAddr, Failure> {
-    if let Ok(address) = who.parse() {
+/// The address of a neighbor that people name by its address (a link-local one with or without its
+/// link, `fe80::1%eth0`), its name or its interface.
+pub(crate) async fn neighbor(router: &RouterClient, who: &str) -> Result<ScopedAddr, Failure> {
+    if who.is_empty() {
+        return Err(Failure::Refused("no neighbor has an empty name".to_owned()));
+    }
+    let given = who.parse::<ScopedAddr>().ok();
+    if let Some(address) = given.filter(|address| !address.is_ambiguous()) {
         return Ok(address);
     }
     let list = router.neighbors(None).await?.neighbors;
-    let named = || list.iter().filter(|n| n.name == who || n.interface == who);
+    let is = |n: &v1::Neighbor| match given {
+        Some(address) => {
+            n.address.parse::<ScopedAddr>().is_ok_and(|of| of.address() == address.address())
+        }
+        None => n.name == who || n.interface == who,
+    };
+    let named = || list.iter().filter(|n| is(n));
     let found = named().map(|n| n.address.as_str());
     let found: Vec<&str> = found.collect();
     match found.as_slice() {
@@ -84,8 +96,16 @@ pub(crate) fn hint() -> String {
     }
 }
 
-fn token(common: &Common) -> Result<Option<Token>, Failure> {
+/// The token, and a warning where it goes to another machine.
+fn token(common: &Common, endpoint: &Endpoint) -> Result<Option<Token>, Failure> {
     let Some(path) = &common.token_file else { return Ok(None) };
+    match endpoint {
+        Endpoint::Tcp(address) if !address.ip().to_canonical().is_loopback() => eprintln!(
+            "sart: token-in-clear: the token goes to {address} unencrypted; ssh to that machine, or \
+             use the unix socket there"
+        ),
+        Endpoint::Tcp(_) | Endpoint::Unix(_) => {}
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
     Token::new(&text).map(Some).map_err(Failure::refused)

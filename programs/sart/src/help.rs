@@ -143,3 +143,8 @@ pub(crate) const COMPLETION: &str = "\
 Examples:
   sart completion bash > /etc/bash_completion.d/sart
   sart completion zsh --for kubectl-sart > ~/.zfunc/_kubectl-sart";
+
+pub(crate) const MAN: &str = "\
+Examples:
+  sart man /usr/local/share/man/man1      sart(1), and a page for each command
+  man sart-bgp-neighbors";

@@ -45,6 +45,24 @@ fn answers_are_json_and_yaml_too() {
 }
 
 #[test]
+fn a_link_local_neighbor_is_named_with_its_link() {
+    let router = Router::start();
+    let neighbor = ["bgp", "neighbor"];
+    let add = ["add", "fe80::1%eth0", "65001", "--dry-run"];
+    let wanted = ["address: fe80::1", "interface: eth0"];
+    check(&router, &[&neighbor[..], &add].concat(), 0, &wanted);
+    let del = ["del", "fe80::1%eth0"];
+    check(&router, &[&neighbor[..], &del].concat(), 0, &["remove neighbor fe80::1%eth0"]);
+    let no_link = ["add", "fe80::1", "65001"];
+    check(&router, &[&neighbor[..], &no_link].concat(), 2, &["needs an `interface`"]);
+    let get = ["get", "fe80::9%eth0"];
+    check(&router, &[&neighbor[..], &get].concat(), 2, &["there is no neighbor fe80::9%eth0"]);
+    check(&router, &[&neighbor[..], &["get", ""]].concat(), 2, &["no neighbor has an empty name"]);
+    let wrong = ["add", "10.0.0.1%eth0", "65001"];
+    check(&router, &[&neighbor[..], &wrong].concat(), 2, &["fe80::3%eth0"]);
+}
+
+#[test]
 fn refusals_are_one_sentence_and_code_2() {
     let router = Router::start();
     let sentence = "sart: there is no path 10.0.0.0/8";
@@ -89,6 +107,8 @@ fn completions_are_written_without_a_router() {
 fn man_pages_are_written_for_each_command() {
     let name = format!("sart-man-test-{}", std::process::id());
     let directory = std::env::temp_dir().join(name).join("man1");
+    let help = String::from_utf8(sart(&["--help"]).stdout).unwrap();
+    assert!(help.contains("  man ") && help.contains("  completion "), "{help}");
     let output = sart(&["man", directory.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();

@@ -75,6 +75,8 @@ fn tables_are_shown_with_filters() {
     rib(&["10.0.0.1", "--longer", "10.0.0.0/8"], 2, &["cannot be used with --longer"]);
     check(&router, &["bgp", "neighbor", "rib", "leaf", "-k", "out"], 0, &["out ipv4 fe80::1"]);
     check(&router, &["bgp", "neighbor", "get", "spine0"], 0, &["Neighbor 9.9.9.9"]);
+    let keys = ["tcp-ao", "1 first (hmac-sha1-96), 2/3 (hmac-sha256 without options)"];
+    check(&router, &["bgp", "neighbor", "get", "spine0"], 0, &keys);
     check(&router, &["bgp", "status"], 0, &["AS number:   65010"]);
     // What is sent has no column for where it came from.
     let sent = router.sart(&["bgp", "rib", "out", "--neighbor", "leaf"]);
@@ -145,6 +147,15 @@ fn a_document_is_planned_before_it_is_applied() {
     let kept = apply(&[&harsh, "--keep-sessions"]);
     let refusal = "sart: nothing is changed: it resets 9.9.9.9 (hold_time changed)\n";
     assert_eq!((kept.status.code(), text(&kept.stderr)), (Some(2), refusal.to_owned()));
+
+    // The router decides in the one call, whatever the plan was.
+    let later = router.file("later.yaml", "meanwhile: 1\n");
+    assert_eq!(apply(&[&later]).status.code(), Some(0));
+    let kept = apply(&[&later, "--keep-sessions"]);
+    let refusal = format!(
+        "sart: {later}: nothing is changed: it resets 9.9.9.9 (asn changed) (resets-sessions)\n"
+    );
+    assert_eq!((kept.status.code(), text(&kept.stderr)), (Some(2), refusal));
 
     let refused = apply(&[&wrong]);
     let place = format!("sart: {wrong}:1:3: broken is unknown (unknown-key)\n");

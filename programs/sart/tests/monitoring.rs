@@ -1,5 +1,5 @@
-//! `docs/metrics.md` lists exactly the metrics that the sources have, and the dashboard and the alert
-//! rules use no other.
+//! `docs/metrics.md` lists exactly the metrics that the sources have; the dashboard and the alert rules
+//! use no other. Each metric is on the dashboard, and each that is to be alerted on has a rule.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,8 +21,22 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(of_name)
 }
 
+/// What an "alert" cell has where nobody is to be told.
+const NO_ALERT: &str = "–";
+
 /// Metrics of the document: name to type. A name that stands twice is an error.
 fn documented() -> BTreeMap<String, String> {
+    rows().into_iter().map(|(name, row)| (name, row.kind)).collect()
+}
+
+/// A metric's row.
+struct Row {
+    kind: String,
+    alert: bool,
+}
+
+/// Metrics of the document by name.
+fn rows() -> BTreeMap<String, Row> {
     let mut metrics = BTreeMap::new();
     for line in read("docs/metrics.md").lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -34,8 +48,42 @@ fn documented() -> BTreeMap<String, String> {
         assert!(["gauge", "counter", "histogram"].contains(&kind), "{name}: {kind}");
         assert_eq!(labels.is_empty(), !labels.contains('`'), "{name}: labels");
         assert!(!meaning.is_empty() && !alert.is_empty(), "{name}: an empty cell");
-        let before = metrics.insert(name.to_owned(), kind.to_owned());
+        let row = Row { kind: kind.to_owned(), alert: alert != NO_ALERT };
+        let before = metrics.insert(name.to_owned(), row);
         assert!(before.is_none(), "{name} stands twice");
+    }
+    metrics
+}
+
+/// States of routes in the kernel that the document says to alert on.
+fn alerting_states() -> BTreeSet<String> {
+    let mut states = BTreeSet::new();
+    for line in read("docs/metrics.md").lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, state, _, alert, _] = cells[..] else { continue };
+        if state.starts_with('`') && ![NO_ALERT, "alert"].contains(&alert) {
+            states.insert(state.trim_matches('`').to_owned());
+        }
+    }
+    states
+}
+
+/// The queries of all rules.
+fn rule_queries() -> Vec<String> {
+    let rules: Value = serde_saphyr::from_str(&read("deploy/monitoring/sart-rules.yaml")).unwrap();
+    let mut queries = Vec::new();
+    all(&rules, "expr", &mut queries);
+    queries.into_iter().map(str::to_owned).collect()
+}
+
+/// The metrics that these queries use; of a histogram its own name.
+fn metrics_of<'q>(queries: impl IntoIterator<Item = &'q str>) -> BTreeSet<String> {
+    let documented = documented();
+    let mut metrics = BTreeSet::new();
+    for name in queries.into_iter().flat_map(used) {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let histogram = base.filter(|base| documented.get(*base).is_some_and(|k| k == "histogram"));
+        metrics.insert(histogram.unwrap_or(&name).to_owned());
     }
     metrics
 }
@@ -188,6 +236,44 @@ fn the_rules_use_metrics_that_are_and_say_what_to_do() {
         }
     }
     assert!(names.len() > 15, "{names:?}");
+}
+
+#[test]
+fn what_is_to_be_alerted_on_has_a_rule() {
+    let queries = rule_queries();
+    let ruled = metrics_of(queries.iter().map(String::as_str));
+    let rows = rows();
+    let silent: Vec<_> =
+        rows.iter().filter(|(name, row)| row.alert && !ruled.contains(*name)).collect();
+    let silent: Vec<_> = silent.into_iter().map(|(name, _)| name).collect();
+    assert!(silent.is_empty(), "docs/metrics.md says when to alert, no rule does: {silent:?}");
+    let states = alerting_states();
+    assert!(states.len() >= 4, "{states:?}");
+    for state in states {
+        let selector = format!("sart_fib_routes{{state=\"{state}\"}}");
+        assert!(queries.iter().any(|query| query.contains(&selector)), "no rule for {selector}");
+    }
+}
+
+#[test]
+fn each_metric_is_on_the_dashboard() {
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/monitoring/sart-dashboard.json")).unwrap();
+    let mut queries = Vec::new();
+    all(&dashboard, "expr", &mut queries);
+    let shown = metrics_of(queries);
+    let hidden: Vec<_> = documented().into_keys().filter(|name| !shown.contains(name)).collect();
+    assert!(hidden.is_empty(), "on no panel of the dashboard: {hidden:?}");
+    // Panels do not lie over each other.
+    let mut cells = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+        for x in at("x")..at("x") + at("w") {
+            for y in at("y")..at("y") + at("h") {
+                assert!(x < 24 && cells.insert((x, y)), "{} at {x}, {y}", panel["title"]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,9 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod aggregates;
+mod controller;
 mod monitoring;
 mod places;
+mod policies;
 mod sessions;
+mod start;
 mod world;
 
 use node_api::v1::{self, SessionState, edit_request::Edit};
@@ -197,6 +200,60 @@ fn over_tcp_the_router_is_read_only_and_garbage_does_no_harm() {
 }
 
 #[test]
+fn what_resets_a_session_is_refused_in_the_one_call() {
+    let name = "what_resets_a_session_is_refused_in_the_one_call";
+    let Some(world) = World::enter(name) else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        // The file is `file`: the first owner by name is `agent`.
+        let token = world.directory().join("token");
+        std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+        let flags = ["--grpc", "0.0.0.0:5000", "--token-file", token.to_str().unwrap()];
+        let mrt = |name: &str| {
+            let directory = world.directory().join(name);
+            format!("mrt: {{directory: {}, table_interval: 600000}}\n", directory.display())
+        };
+        let left = a.router("left", &(LEFT.to_owned() + "port: 179\n" + &mrt("file")), &flags);
+        let right = b.router("right", RIGHT, &[]);
+        eventually("the session is there", async || is_established(&left).await).await;
+        let log = left.log();
+        assert!(log.contains("token-in-clear") && log.contains("0.0.0.0:5000"), "{log}");
+        assert!(!right.log().contains("token-in-clear"));
+
+        // The agent's neighbor takes the place of the file's.
+        let short = "neighbors: [{address: 10.0.0.2, asn: 65002, extended_messages: false}]\n";
+        for dry_run in [true, false] {
+            let refused =
+                left.client().apply_keeping_sessions("agent", 1, short, dry_run).await.unwrap();
+            assert!(!refused.accepted && refused.resets.len() == 1, "{refused:?}");
+            assert_eq!(refused.problems[0].reason, "resets-sessions");
+            assert!(refused.problems[0].message.contains("10.0.0.2"), "{refused:?}");
+        }
+        let owners = left.client().global().await.unwrap().owners;
+        assert!(owners.iter().all(|owner| owner.name != "agent"), "{owners:?}");
+        let shown = neighbor(&left).await.unwrap();
+        assert_eq!((shown.owner.as_str(), shown.flaps), ("file", 0), "{shown:?}");
+
+        // What resets nothing is taken, and who decides on the router's own keys is told.
+        let keys = "port: 179\nfib: {metric: 7}\n".to_owned() + &mrt("agent");
+        let reply = left.client().apply_keeping_sessions("agent", 2, &keys, false).await.unwrap();
+        assert!(reply.accepted && reply.conflicts.is_empty(), "{reply:?}");
+        let told = |text: &str| text.contains("`mrt` is that of agent; that of file is ignored");
+        let global = left.client().global().await.unwrap();
+        let conflict = |c: &v1::Condition| c.name == "Conflict" && told(&c.message);
+        assert!(global.conditions.iter().any(conflict), "{:?}", global.conditions);
+        let file = global.owners.iter().find(|owner| owner.name == "file").unwrap();
+        assert!(file.conflicts.iter().any(|text| told(text)), "{file:?}");
+        // One that comes behind is told so in its answer, also of a dry run.
+        for dry_run in [true, false] {
+            let later = left.client().apply("later", 1, "port: 1179", dry_run).await.unwrap();
+            let expect = "`port` is that of agent; that of later is ignored (different-port)";
+            assert_eq!(later.conflicts, [expect]);
+        }
+    });
+}
+
+#[test]
 fn a_wrong_file_ends_with_its_place() {
     let directory = world::Directory::new("wrong-file");
     let file = directory.path().join("router.yaml");
@@ -350,18 +407,18 @@ fn a_file_is_read_again_without_a_flap() {
         let write = |text: &str| std::fs::write(world.directory().join("left.yaml"), text).unwrap();
         let more = LEFT.replace("[10.9.0.0/24,", "[10.9.0.0/24, 10.6.0.0/24,");
         write(&more);
-        let planned = client.reload(true).await.unwrap();
+        let planned = client.reload(true, false).await.unwrap();
         assert_eq!((planned.changes.len(), planned.resets.len()), (1, 0), "{planned:?}");
         assert!(!has_route(&b, "10.6.0.0/24", "10.0.0.1"), "a dry run changed something");
-        assert!(client.reload(false).await.unwrap().accepted);
+        assert!(client.reload(false, false).await.unwrap().accepted);
         let arrives = async || has_route(&b, "10.6.0.0/24", "10.0.0.1");
         eventually("what the file says now is told", arrives).await;
-        let again = client.reload(false).await.unwrap();
+        let again = client.reload(false, false).await.unwrap();
         assert!(again.accepted && again.changes.is_empty(), "{again:?}");
 
         // A problem changes nothing, and stays to be seen.
         write(&format!("{more}speed: 1\n"));
-        let refused = client.reload(true).await.unwrap();
+        let refused = client.reload(true, false).await.unwrap();
         assert_eq!((refused.accepted, refused.problems[0].line), (false, 6), "{refused:?}");
         let conditions = async || client.global().await.unwrap().conditions;
         assert!(conditions().await.is_empty(), "a dry run leaves none");
@@ -383,7 +440,7 @@ fn a_file_is_read_again_without_a_flap() {
 
         let bare = a.bare_router("bare", &["--health-port", "8002", "--grpc", "127.0.0.1:5002"]);
         bare.wait_until_up().await;
-        let refused = bare.client().reload(false).await.unwrap_err().to_string();
+        let refused = bare.client().reload(false, false).await.unwrap_err().to_string();
         assert!(refused.contains("runs without a file"), "{refused}");
         bare.hang_up();
         let warned = async || bare.log().contains("SIGHUP: nothing is read again");

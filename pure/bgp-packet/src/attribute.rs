@@ -3,6 +3,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use inet::Asn;
 
+/// What a path without LOCAL_PREF counts as, where nothing else is said (RFC 4271 §9.1.1 leaves it
+/// to the router).
+pub const DEFAULT_LOCAL_PREF: u32 = 100;
+
 /// The path attributes of a route, decoded (RFC 4271 §4.3, §5).
 ///
 /// NEXT_HOP and MP_REACH_NLRI's next hop are one thing here; the NLRI are apart.

@@ -80,6 +80,38 @@ impl<'a> Nlri<'a> {
     }
 }
 
+/// What is still to be taken of an [`Nlri`], with bytes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NlriRest {
+    family: Family,
+    add_path: bool,
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl NlriRest {
+    pub(crate) fn new(nlri: &Nlri<'_>) -> NlriRest {
+        let Nlri { family, add_path, bytes } = *nlri;
+        NlriRest { family, add_path, bytes: bytes.to_vec(), taken: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken >= self.bytes.len()
+    }
+
+    /// The next prefixes, so many at most.
+    pub(crate) fn take(&mut self, most: usize) -> Nlri<'_> {
+        let rest = self.bytes.get(self.taken..).unwrap_or_default();
+        let whole = Nlri { family: self.family, add_path: self.add_path, bytes: rest };
+        let mut paths = whole.paths();
+        // They were checked: at the end there is nothing left.
+        paths.by_ref().take(most.max(1)).for_each(drop);
+        let len = rest.len() - paths.reader.len();
+        self.taken += len;
+        Nlri { bytes: rest.get(..len).unwrap_or_default(), ..whole }
+    }
+}
+
 impl<'a> IntoIterator for &Nlri<'a> {
     type Item = Prefix;
     type IntoIter = Prefixes<'a>;

@@ -327,5 +327,6 @@ fn merge_as4<'a>(attributes: &mut AttributesView<'a>, found: &Found<'a>) {
             as4_path = None;
         }
     }
-    attributes.as_path = AsPathView::new(found.as_path, as4_path);
+    let merged = AsPathView::new(found.as_path, as4_path);
+    attributes.as_path = merged.noting_sets(found.as_path, found.as4_path);
 }

@@ -199,6 +199,8 @@ pub struct AsPathView<'a> {
     path: PathBytes<'a>,
     /// With this AS4_PATH, only so many hops of `path` count and it makes up the rest.
     as4: Option<(usize, PathBytes<'a>)>,
+    /// There is a set in one of them, also where it does not count.
+    sets: bool,
 }
 
 /// Checked segments of an AS_PATH or AS4_PATH.
@@ -228,7 +230,19 @@ impl<'a> AsPathView<'a> {
     pub(crate) fn new(path: PathBytes<'a>, as4: Option<PathBytes<'a>>) -> AsPathView<'a> {
         // An AS4_PATH longer than AS_PATH is not believed (RFC 6793 §4.2.3).
         let ahead = as4.and_then(|as4| Some((path.hops().checked_sub(as4.hops())?, as4)));
-        AsPathView { path, as4: ahead }
+        AsPathView { path, as4: ahead, sets: false }
+    }
+
+    /// Notes that one of the two paths as they came has a set, if so.
+    pub(crate) fn noting_sets(self, path: PathBytes<'_>, as4: Option<PathBytes<'_>>) -> Self {
+        let sets = path.has_sets() || as4.is_some_and(PathBytes::has_sets);
+        AsPathView { sets, ..self }
+    }
+
+    /// Whether AS_PATH or AS4_PATH, as they came, have an AS_SET or AS_CONFED_SET (RFC 9774 §3):
+    /// also where the one stands for the other, or is not believed.
+    pub fn has_sets(&self) -> bool {
+        self.sets
     }
 
     /// The segments, nearest AS first. Where AS4_PATH begins, a sequence may follow a sequence.
@@ -367,6 +381,12 @@ impl<'a> PathBytes<'a> {
             SEQUENCE => Some(SegmentView::Sequence(numbers)),
             _ => None,
         })
+    }
+
+    fn has_sets(self) -> bool {
+        let mut reader = Reader::new(self.bytes);
+        std::iter::from_fn(|| self.next(&mut reader))
+            .any(|(kind, _)| kind == SET || kind == CONFED_SET)
     }
 
     fn hops(self) -> usize {

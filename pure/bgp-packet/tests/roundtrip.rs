@@ -104,6 +104,51 @@ proptest! {
         prop_assert_eq!(back, paths);
     }
 
+    /// What is withdrawn comes first, whatever is announced is announced by one piece, with all
+    /// that the whole says of it.
+    #[test]
+    fn a_long_update_is_the_same_in_pieces(
+        (options, next_hop, paths) in routes(400),
+        attributes in attributes(),
+        gone in 0..200usize,
+        most in 1..150usize,
+    ) {
+        let options = Options { extended_message: true, ..options };
+        let encoded = encode_attributes(&attributes, &options);
+        let announced = pack_paths(&encoded, &next_hop, paths.clone(), &options).unwrap();
+        let withdrawn = pack_withdrawn_paths(paths.iter().take(gone).copied(), &options);
+        for message in announced.iter().chain(&withdrawn) {
+            let Ok(Message::Update(mut whole)) = decode(message, &options) else {
+                return Err(TestCaseError::fail("no UPDATE"));
+            };
+            // As RFC 7606 would have it: some are withdrawn in the message that announces others.
+            let other = announced.first().map(|message| decode(message, &options));
+            if let Some(Ok(Message::Update(other))) = other {
+                whole.withdrawn.extend(other.reach.into_iter().map(|reach| reach.nlri));
+            }
+            whole.malformed.push(Malformation { code: 1, reason: "wrong" });
+            let mut rest = UpdateRest::new(&whole);
+            let (mut gone, mut new, mut malformed) = (Vec::new(), Vec::new(), Vec::new());
+            while let Some(piece) = rest.take(most) {
+                let nlri = piece.withdrawn.iter().chain(piece.reach.iter().map(|r| &r.nlri));
+                prop_assert!((1..=most).contains(&nlri.map(|n| n.iter().count()).sum::<usize>()));
+                prop_assert!(piece.withdrawn.is_empty() || new.is_empty());
+                gone.extend(piece.withdrawn.iter().flat_map(Nlri::paths));
+                for reach in &piece.reach {
+                    new.extend(reach.nlri.paths().map(|path| (path, reach.next_hop)));
+                }
+                prop_assert_eq!(&piece.attributes, &whole.attributes);
+                malformed.extend(piece.malformed);
+            }
+            prop_assert!(rest.is_empty());
+            let reach = whole.reach.iter();
+            let announced = reach.flat_map(|r| r.nlri.paths().map(|path| (path, r.next_hop)));
+            prop_assert_eq!(gone, whole.withdrawn.iter().flat_map(Nlri::paths).collect::<Vec<_>>());
+            prop_assert_eq!(new, announced.collect::<Vec<_>>());
+            prop_assert_eq!(malformed, whole.malformed);
+        }
+    }
+
     #[test]
     fn any_bytes_are_survived(
         kind in 0..7u8,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bgp_packet::{Attributes, BgpNextHop, Origin};
+use bgp_packet::{Attributes, BgpNextHop, DEFAULT_LOCAL_PREF, Origin};
 use inet::Asn;
 
 use crate::community::{CommunityKind, ExtendedPattern, LargePattern, StandardPattern};
@@ -38,6 +38,7 @@ pub(crate) struct Change {
     origin: Option<Origin>,
     next_hop: Option<NextHopChange>,
     prepend: Option<Prepend>,
+    discard: Option<bool>,
     communities: Option<Edit<StandardPattern>>,
     extended_communities: Option<Edit<ExtendedPattern>>,
     large_communities: Option<Edit<LargePattern>>,
@@ -53,7 +54,7 @@ pub(crate) struct Edit<K: CommunityKind> {
 impl Own {
     /// Our AS number, and defaults for the rest.
     pub fn new(asn: Asn) -> Own {
-        Own { asn, default_local_pref: 100, next_hop: None, peer: None }
+        Own { asn, default_local_pref: DEFAULT_LOCAL_PREF, next_hop: None, peer: None }
     }
 }
 
@@ -74,11 +75,17 @@ impl Changes {
         self.0.iter().any(|change| change.weight.is_some())
     }
 
-    /// Whether something else than the weight and the next hop may be another one.
+    /// Whether what goes to the prefix is to be dropped: the last word of the statements. No
+    /// attribute says so; the caller who installs routes must know.
+    pub fn discards(&self) -> bool {
+        self.0.iter().rev().find_map(|change| change.discard).unwrap_or(false)
+    }
+
+    /// Whether something else than the weight, the next hop and what is dropped may be another one.
     pub fn sets_attributes(&self) -> bool {
         self.0.iter().any(|change| {
-            **change
-                != Change { weight: change.weight, next_hop: change.next_hop, ..Change::NOTHING }
+            let Change { weight, next_hop, discard, .. } = **change;
+            **change != Change { weight, next_hop, discard, ..Change::NOTHING }
         })
     }
 
@@ -102,6 +109,7 @@ impl Change {
         origin: None,
         next_hop: None,
         prepend: None,
+        discard: None,
         communities: None,
         extended_communities: None,
         large_communities: None,
@@ -114,7 +122,7 @@ impl Change {
         extended_communities: Option<Edit<ExtendedPattern>>,
         large_communities: Option<Edit<LargePattern>>,
     ) -> Change {
-        let Sets { local_pref, med, weight, origin, next_hop, prepend, .. } = *sets;
+        let Sets { local_pref, med, weight, origin, next_hop, prepend, discard, .. } = *sets;
         Change {
             local_pref,
             med,
@@ -122,6 +130,7 @@ impl Change {
             origin,
             next_hop,
             prepend,
+            discard,
             communities,
             extended_communities,
             large_communities,

@@ -181,6 +181,9 @@ pub struct Sets {
     /// Numbers put before the AS path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prepend: Option<Prepend>,
+    /// On import: what goes to the prefix is dropped (RFC 7999 §3.3). Sent routes know no such thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard: Option<bool>,
     /// Standard communities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub communities: Option<CommunityEdit<StandardPattern>>,

@@ -76,7 +76,7 @@ impl<'a> RouteFacts<'a> {
             peer: None,
             learned_from: None,
             own_asn,
-            default_local_pref: 100,
+            default_local_pref: bgp_packet::DEFAULT_LOCAL_PREF,
             weight: 0,
         }
     }

@@ -52,6 +52,7 @@ impl Sets {
             PrependAs::Given(asn) => format!("{{asn: {asn}, count: {}}}", prepend.count),
         });
         entry(&mut to, "prepend", prepend);
+        entry(&mut to, "discard", self.discard);
         entry(&mut to, "communities", self.communities.as_ref());
         entry(&mut to, "extended_communities", self.extended_communities.as_ref());
         entry(&mut to, "large_communities", self.large_communities.as_ref());

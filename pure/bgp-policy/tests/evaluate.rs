@@ -335,3 +335,26 @@ fn names_that_stand_for_nothing_are_told() {
     let unknown = PolicySet::default().chain(["x"]).unwrap_err();
     assert!(matches!(unknown, Unresolved::Unknown { kind: "policy", .. }));
 }
+
+#[test]
+fn the_last_word_about_dropping_counts() {
+    let says = |words: &[Option<bool>]| {
+        let statement = |discard: &Option<bool>| Statement {
+            set: Sets { discard: *discard, weight: Some(Adjust::Set(1)), ..Sets::default() },
+            ..Statement::default()
+        };
+        let statements = words.iter().map(statement).collect();
+        let definition = Definition { statements, default: Some(Verdict::Accept) };
+        let policy = definition.resolve("p", &Definitions::default()).unwrap();
+        let prefix = "10.0.0.1/32".parse().unwrap();
+        let facts = RouteFacts::new(prefix, Source::Ebgp, Asn::new(65000).unwrap());
+        let next_hop = IpAddr::from([10, 0, 0, 2]).into();
+        let outcome =
+            policy.evaluate(&facts, &Attributes::new(Origin::Igp, AsPath::default(), next_hop));
+        assert!(!outcome.changes.sets_attributes());
+        outcome.changes.discards()
+    };
+    assert!(!says(&[]) && !says(&[None]));
+    assert!(says(&[Some(true)]) && says(&[Some(true), None]));
+    assert!(!says(&[Some(true), Some(false)]));
+}

@@ -113,6 +113,8 @@ fn texts_that_are_no_values_are_refused() {
         "raw:",
         "raw:zz*",
         "bandwidth:1:-5",
+        "bandwidth:70000:1",
+        "bandwidth:*:1-5",
         "soo:a:1",
     ] {
         assert!(text.parse::<CommunityPattern>().is_err(), "{text}");
@@ -186,4 +188,26 @@ fn prefix_sets_are_searched() {
     ] {
         assert_eq!(set.matches(&prefix.parse::<Prefix>().unwrap()), expect, "{prefix}");
     }
+}
+
+/// A link bandwidth is matched and removed whatever it says; read as a value it must be one alone.
+#[test]
+fn patterns_of_link_bandwidths() {
+    let check = |pattern: &str, value: &str, expect: bool| {
+        let read: ExtendedPattern = pattern.parse().unwrap();
+        assert_eq!(read.to_string(), pattern);
+        let value = ExtendedPattern::read(value).unwrap();
+        assert_eq!(read.matches(&value), expect, "{pattern} {value:02x?}");
+    };
+    for value in ["bandwidth:65000:5", "bandwidth:1:125000000", "raw:0004fde800000000"] {
+        check("bandwidth:*:*", value, true);
+    }
+    check("bandwidth:*:*", "rt:65000:5", false);
+    check("bandwidth:65000:*", "bandwidth:65000:5", true);
+    check("bandwidth:65000:*", "bandwidth:65001:5", false);
+    check("bandwidth:65000-65009:5", "bandwidth:65001:5", true);
+    check("bandwidth:*:5", "bandwidth:65001:6", false);
+    assert!(ExtendedPattern::read("bandwidth:65000:*").is_err());
+    let message = "bandwidth:1:x".parse::<ExtendedPattern>().unwrap_err().to_string();
+    assert!(message.contains("bandwidth:65000:*"), "{message}");
 }

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         rib.update(from, &options, &update);
         if n == 0 {
-            rib.next_hop("10.0.0.1".parse()?, Some(1));
+            rib.next_hop("10.0.0.1".parse::<IpAddr>()?, Some(1));
             rib.work(1000);
         }
     }
@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         rib.update(from, &options, &update);
     }
-    rib.next_hop("10.0.0.1".parse()?, Some(1));
+    rib.next_hop("10.0.0.1".parse::<IpAddr>()?, Some(1));
     while rib.has_work() {
         rib.work(1000);
     }

@@ -8,6 +8,7 @@ use inet::{Family, Prefix};
 use crate::family::{FamilyRib, World};
 use crate::peer::{PeerId, at};
 use crate::rib::OwnRoute;
+use crate::steps;
 use crate::table::Path;
 
 /// The path id of an aggregate among the paths originated here: the prefix may be originated
@@ -39,8 +40,9 @@ pub enum Discard {
 #[derive(Debug)]
 pub(crate) struct Covers<T> {
     by_prefix: BTreeMap<Prefix, T>,
-    /// Their lengths by family, the shortest first: a look-up for each length there is.
-    lengths: [Vec<u8>; 2],
+    /// Their lengths by family, the shortest first, with how many there are: a look-up for each
+    /// length there is.
+    lengths: [Vec<(u8, u32)>; 2],
 }
 
 /// All aggregates.
@@ -89,20 +91,30 @@ impl<T> Covers<T> {
 
     /// Whether it is new.
     pub(crate) fn insert(&mut self, prefix: Prefix, value: T) -> bool {
+        let new = self.by_prefix.insert(prefix, value).is_none();
         let lengths = &mut self.lengths[at(prefix.family())];
-        if let Err(place) = lengths.binary_search(&prefix.len()) {
-            lengths.insert(place, prefix.len());
+        match lengths.binary_search_by_key(&prefix.len(), |(len, _)| *len) {
+            Ok(place) => lengths[place].1 += u32::from(new),
+            Err(place) => lengths.insert(place, (prefix.len(), 1)),
         }
-        self.by_prefix.insert(prefix, value).is_none()
+        new
     }
 
     pub(crate) fn remove(&mut self, prefix: &Prefix) -> Option<T> {
         let removed = self.by_prefix.remove(prefix)?;
-        let family = prefix.family();
-        let left = self.by_prefix.keys().filter(|other| other.family() == family);
-        let lengths: BTreeSet<u8> = left.map(Prefix::len).collect();
-        self.lengths[at(family)] = lengths.into_iter().collect();
+        let lengths = &mut self.lengths[at(prefix.family())];
+        if let Ok(place) = lengths.binary_search_by_key(&prefix.len(), |(len, _)| *len) {
+            lengths[place].1 -= 1;
+            if lengths[place].1 == 0 {
+                lengths.remove(place);
+            }
+        }
         Some(removed)
+    }
+
+    /// How many look-ups a prefix takes, in either family.
+    pub(crate) fn look_ups(&self) -> usize {
+        self.lengths.iter().map(Vec::len).max().unwrap_or(0)
     }
 
     /// Whether one of them is shorter than this prefix and has it within.
@@ -125,10 +137,13 @@ impl<T> Covers<T> {
 }
 
 /// The prefix cut to each of the lengths that are shorter.
-fn shorter(lengths: &[Vec<u8>; 2], prefix: &Prefix) -> impl Iterator<Item = Prefix> {
+fn shorter(lengths: &[Vec<(u8, u32)>; 2], prefix: &Prefix) -> impl Iterator<Item = Prefix> {
     let (address, len) = (prefix.address(), prefix.len());
-    let shorter = lengths[at(prefix.family())].iter().take_while(move |other| **other < len);
-    shorter.filter_map(move |len| Prefix::truncated(address, *len).ok())
+    let shorter = lengths[at(prefix.family())].iter().take_while(move |(other, _)| *other < len);
+    shorter.filter_map(move |(len, _)| {
+        steps::add(1);
+        Prefix::truncated(address, *len).ok()
+    })
 }
 
 impl Aggregates {
@@ -144,10 +159,15 @@ impl Tally {
         self.walk.is_some() || !self.due.is_empty() || !self.leaving.is_empty()
     }
 
-    /// There is one more aggregate: what is there already is counted by a walk.
-    pub(crate) fn add(&mut self, prefix: Prefix) {
-        self.leaving.remove(&prefix);
-        self.counts.insert(prefix, Count::default());
+    /// There are more aggregates: what is there already is counted by a walk.
+    pub(crate) fn add(&mut self, all: Vec<Prefix>) {
+        if all.is_empty() {
+            return;
+        }
+        for prefix in all {
+            self.leaving.remove(&prefix);
+            self.counts.insert(prefix, Count::default());
+        }
         self.walk_again(|count| !count.complete);
     }
 
@@ -242,7 +262,8 @@ impl FamilyRib {
     /// The walk that counts for new aggregates goes on, over at most `budget` entries.
     pub(crate) fn count(&mut self, world: &World, budget: usize) {
         let Some(from) = self.tally.walk else { return };
-        let budget = u32::try_from(budget).unwrap_or(u32::MAX);
+        let each = 1 + self.tally.counts.look_ups();
+        let budget = u32::try_from(budget.div_ceil(each)).unwrap_or(u32::MAX);
         let to = self.table.end().min(from.saturating_add(budget));
         for idx in from..to {
             if counts(world, self.table.best(idx).map(|path| path.peer))
@@ -269,7 +290,7 @@ impl FamilyRib {
     /// What peers are told of the longer prefixes in an aggregate is compared anew.
     pub(crate) fn export_within(&mut self, aggregate: Prefix) {
         self.wanted.any = true;
-        self.wanted.within.insert(aggregate);
+        self.wanted.within.insert(aggregate, ());
         self.unshare();
     }
 }

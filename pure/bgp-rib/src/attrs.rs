@@ -1,14 +1,15 @@
 //! Attribute sets, each kept once as bytes; decoded when asked for.
 
+mod facts;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
 use bgp_packet::{
-    Attributes, BgpNextHop, Options, Origin, PeerKind, RawAttributes, Segment, Verdict, community,
-    encode_attributes,
+    Attributes, BgpNextHop, Options, PeerKind, RawAttributes, Verdict, community, encode_attributes,
 };
 use bgp_policy::{KernelSource, Source};
-use inet::{Asn, RouterId};
+use inet::{LinkName, is_link_local};
 
 use crate::ahead;
 use crate::decision::Ineligible;
@@ -17,6 +18,8 @@ use crate::hops::HopId;
 use crate::index::ShardedIndex;
 use crate::pages::Slots;
 
+pub(crate) use facts::Facts;
+
 /// The number of an interned attribute set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct AttrId(pub(crate) u32);
@@ -24,36 +27,6 @@ pub(crate) struct AttrId(pub(crate) u32);
 /// What import has made of a received set: the set that is used, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Post(u32);
-
-/// What the decision process and the export rules ask of a set, worked out once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Facts {
-    pub(crate) hop: HopId,
-    local_pref: u32,
-    pub(crate) med: u32,
-    /// The first number of the path; 0 when it began in our own AS.
-    pub(crate) neighbor_as: u32,
-    /// ORIGINATOR_ID, which stands in for the router id (RFC 4456 §9); 0 without.
-    pub(crate) originator: u32,
-    pub(crate) weight: u32,
-    pub(crate) path_hash: u32,
-    /// Bytes a second; below zero when not given.
-    bandwidth: f32,
-    pub(crate) path_len: u16,
-    pub(crate) cluster_len: u16,
-    pub(crate) origin: Origin,
-    /// How often our AS number is in the path.
-    pub(crate) own_as: u8,
-    flags: u8,
-}
-
-const LOCAL_PREF: u8 = 1;
-const OWN_ORIGINATOR: u8 = 2;
-const NO_EXPORT: u8 = 4;
-const NO_ADVERTISE: u8 = 8;
-const LONG_LIVED_STALE: u8 = 16;
-const ONLY_TO_CUSTOMER: u8 = 32;
-const AS_SET: u8 = 64;
 
 /// One interned set, shared by all paths that have it.
 #[derive(Debug)]
@@ -94,7 +67,11 @@ pub(crate) struct Key<'a> {
     /// Facts depend on our AS number and router id.
     pub(crate) generation: u8,
     pub(crate) next_hop: BgpNextHop,
+    /// The link of a link-local next hop.
+    pub(crate) link: Option<LinkName>,
     pub(crate) weight: u32,
+    /// Import has asked to drop what goes to the prefix.
+    pub(crate) discard: bool,
     /// Names of groups, each behind its length in two octets. Own routes only.
     pub(crate) groups: &'a [u8],
     pub(crate) raw: &'a [u8],
@@ -145,87 +122,6 @@ impl Post {
             Ineligible::AsSet,
         ];
         all.get(self.0.checked_sub(Post::OUT)? as usize).copied()
-    }
-}
-
-impl Facts {
-    pub(crate) fn of(
-        keyed: Keyed,
-        attributes: &Attributes,
-        weight: u32,
-        hop: HopId,
-        asn: Asn,
-        router_id: RouterId,
-    ) -> Facts {
-        let a = attributes;
-        let has = |c| a.communities.contains(&c);
-        let originator = a.originator_id.map_or(0, u32::from);
-        let flag = |is: bool, flag| if is { flag } else { 0 };
-        let numbers = || a.as_path.segments.iter().flat_map(|segment| segment.numbers());
-        let own_as = numbers().filter(|number| **number == asn.get()).count();
-        Facts {
-            hop,
-            local_pref: a.local_pref.unwrap_or(0),
-            med: a.med.unwrap_or(0),
-            neighbor_as: a.as_path.first().unwrap_or(0),
-            originator,
-            weight,
-            path_hash: keyed.numbers(numbers()) as u32,
-            bandwidth: community::link_bandwidth(&a.extended_communities).unwrap_or(-1.0),
-            path_len: u16::try_from(a.as_path.hops()).unwrap_or(u16::MAX),
-            cluster_len: u16::try_from(a.cluster_list.len()).unwrap_or(u16::MAX),
-            origin: a.origin,
-            own_as: u8::try_from(own_as).unwrap_or(u8::MAX),
-            flags: flag(a.local_pref.is_some(), LOCAL_PREF)
-                | flag(originator == router_id.get(), OWN_ORIGINATOR)
-                | flag(has(community::NO_EXPORT) || has(community::NO_EXPORT_SUBCONFED), NO_EXPORT)
-                | flag(has(community::NO_ADVERTISE), NO_ADVERTISE)
-                | flag(has(community::LLGR_STALE), LONG_LIVED_STALE)
-                | flag(a.only_to_customer.is_some(), ONLY_TO_CUSTOMER)
-                | flag(a.as_path.segments.iter().any(is_set), AS_SET),
-        }
-    }
-
-    /// LOCAL_PREF, or what counts where there is none.
-    pub(crate) fn local_pref(&self, default: u32) -> u32 {
-        if self.flags & LOCAL_PREF != 0 { self.local_pref } else { default }
-    }
-
-    /// Bytes a second, where given.
-    pub(crate) fn bandwidth(&self) -> Option<f32> {
-        Some(self.bandwidth).filter(|bandwidth| *bandwidth >= 0.0)
-    }
-
-    pub(crate) fn own_originator(&self) -> bool {
-        self.flags & OWN_ORIGINATOR != 0
-    }
-
-    pub(crate) fn no_export(&self) -> bool {
-        self.flags & NO_EXPORT != 0
-    }
-
-    pub(crate) fn no_advertise(&self) -> bool {
-        self.flags & NO_ADVERTISE != 0
-    }
-
-    pub(crate) fn long_lived_stale(&self) -> bool {
-        self.flags & LONG_LIVED_STALE != 0
-    }
-
-    pub(crate) fn only_to_customer(&self) -> bool {
-        self.flags & ONLY_TO_CUSTOMER != 0
-    }
-
-    /// Whether there is an AS_SET in the path (RFC 9774).
-    pub(crate) fn as_set(&self) -> bool {
-        self.flags & AS_SET != 0
-    }
-}
-
-fn is_set(segment: &Segment) -> bool {
-    match segment {
-        Segment::Set(_) => true,
-        Segment::Sequence(_) => false,
     }
 }
 
@@ -307,6 +203,13 @@ impl AttrTable {
         if had == 0 { None } else { old.set().filter(|old| *old != id) }
     }
 
+    /// There is an AS_SET in what was received, where the merged path does not show it.
+    pub(crate) fn note_as_set(&mut self, id: AttrId) {
+        if let Some(set) = self.sets.get_mut(id.0) {
+            set.facts = set.facts.with_as_set();
+        }
+    }
+
     pub(crate) fn get(&self, id: AttrId) -> Option<&AttrSet> {
         self.sets.get(id.0)
     }
@@ -327,6 +230,7 @@ impl<'a> Key<'a> {
         generation: u8,
         options: &Options,
         next_hop: BgpNextHop,
+        link: Option<LinkName>,
         raw: &'a [u8],
     ) -> Key<'a> {
         Key {
@@ -336,7 +240,9 @@ impl<'a> Key<'a> {
             kernel: None,
             generation,
             next_hop,
+            link,
             weight: 0,
+            discard: false,
             groups: &[],
             raw,
         }
@@ -372,8 +278,15 @@ impl<'a> Key<'a> {
             IpAddr::V6(a) => to.extend(a.octets()),
         }
         to.extend(link_local.iter().flat_map(|a| a.octets()));
+        if is_link_local(&self.next_hop.address) {
+            let link = self.link.as_ref().map_or("", LinkName::as_str);
+            // At most 15 bytes.
+            to.push(link.len() as u8);
+            to.extend(link.as_bytes());
+        }
         if self.maker != Maker::Peer {
             to.extend(self.weight.to_be_bytes());
+            to.push(self.discard.into());
             to.extend((self.groups.len() as u32).to_be_bytes());
             to.extend(self.groups);
         }
@@ -401,13 +314,21 @@ impl<'a> Key<'a> {
             let (octets, rest) = rest.split_first_chunk::<16>()?;
             (Some(Ipv6Addr::from(*octets)), rest)
         };
-        let (weight, groups, raw) = if maker == Maker::Peer {
-            (0, &[][..], rest)
+        let (link, rest) = if is_link_local(&address) {
+            let (len, rest) = rest.split_first()?;
+            let (name, rest) = rest.split_at_checked(usize::from(*len))?;
+            (std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()), rest)
+        } else {
+            (None, rest)
+        };
+        let (weight, discard, groups, raw) = if maker == Maker::Peer {
+            (0, false, &[][..], rest)
         } else {
             let (weight, rest) = rest.split_first_chunk::<4>()?;
+            let (discard, rest) = rest.split_first()?;
             let (len, rest) = rest.split_first_chunk::<4>()?;
             let (groups, raw) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
-            (u32::from_be_bytes(*weight), groups, raw)
+            (u32::from_be_bytes(*weight), *discard != 0, groups, raw)
         };
         Some(Key {
             internal: flags & 1 != 0,
@@ -421,7 +342,9 @@ impl<'a> Key<'a> {
             },
             generation,
             next_hop: BgpNextHop { address, link_local },
+            link,
             weight,
+            discard,
             groups,
             raw,
         })

@@ -154,31 +154,34 @@ pub(crate) fn decide(
     for (step, key) in AFTER_MED {
         keep(chosen, step, &key);
     }
-    let tie = |i: &usize| {
-        let c = &candidates[*i];
-        (c.router_id, c.cluster_len, c.address, c.path_id)
-    };
-    chosen.sort_by_key(tie);
+    chosen.sort_by_key(|i| tie(&candidates[*i]));
     let Some(first) = chosen.first().copied() else { return };
-    let (best, best_tie) = (&candidates[first], tie(&first));
+    let best = &candidates[first];
     let many = if best.external { multipath.ebgp } else { multipath.ibgp };
     let many = usize::from(many.max(1)).min(MAX_PATHS);
     if many > 1 && !multipath.relax_as_path {
         keep(chosen, Step::AsPath, &|c| u32::from(c.path_hash != best.path_hash));
     }
     for other in chosen.iter().skip(many) {
-        let (router_id, cluster_len, address, _) = tie(other);
-        lost(
-            *other,
-            match () {
-                () if router_id != best_tie.0 => Step::RouterId,
-                () if cluster_len != best_tie.1 => Step::ClusterListLength,
-                () if address != best_tie.2 => Step::PeerAddress,
-                () => Step::PathId,
-            },
-        );
+        lost(*other, put_behind(best, &candidates[*other]));
     }
     chosen.truncate(many);
+}
+
+/// What tells equal paths apart, in the order of the steps: the least is announced.
+fn tie(c: &Candidate) -> (u32, u16, IpAddr, u32) {
+    (c.router_id, c.cluster_len, c.address, c.path_id)
+}
+
+/// The step that puts the best path before one as good, which may be used beside it.
+pub(crate) fn put_behind(best: &Candidate, other: &Candidate) -> Step {
+    let (best, other) = (tie(best), tie(other));
+    match () {
+        () if other.0 != best.0 => Step::RouterId,
+        () if other.1 != best.1 => Step::ClusterListLength,
+        () if other.2 != best.2 => Step::PeerAddress,
+        () => Step::PathId,
+    }
 }
 
 impl Step {

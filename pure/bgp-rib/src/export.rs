@@ -44,6 +44,8 @@ pub enum Reason {
     NoAdvertise,
     /// The route is meant for groups that the peer is not in.
     NotInGroup,
+    /// The NO_PEER community, towards a peer by the roles (RFC 3765, RFC 9234 §2).
+    NoPeer,
     /// We have no address of this family towards the peer to say as next hop, or the path's own
     /// cannot be said to it.
     NoNextHop,
@@ -74,6 +76,7 @@ impl fmt::Display for Reason {
             Reason::NoExport => "no-export",
             Reason::NoAdvertise => "no-advertise",
             Reason::NotInGroup => "not-in-group",
+            Reason::NoPeer => "no-peer",
             Reason::NoNextHop => "no-next-hop",
             Reason::OnlyToCustomer => "only-to-customer",
             Reason::LongLivedStale => "long-lived-stale",
@@ -249,6 +252,9 @@ impl GroupKey {
             _ if set.facts.no_advertise() => Err(Reason::NoAdvertise),
             _ if set.facts.long_lived_stale() && !self.long_lived => Err(Reason::LongLivedStale),
             PeerKind::External if set.facts.no_export() => Err(Reason::NoExport),
+            PeerKind::External if self.role == Some(Role::Peer) && set.facts.no_peer() => {
+                Err(Reason::NoPeer)
+            }
             PeerKind::Internal if from == PeerKind::Internal && !reflects => {
                 Err(Reason::InternalToInternal)
             }
@@ -388,6 +394,9 @@ impl GroupKey {
                 }
             }
         }
+        // RFC 4360 §6: non-transitive ones stay inside the AS. What the policy adds is meant for the
+        // peer: a link bandwidth may be told to the neighboring AS by who knows the link.
+        out.extended_communities.retain(|c| c[0] & 0x40 == 0);
         // RFC 4271 §5.1.4: a MED learned from one AS is not told to another.
         if path.peer != PeerId::LOCAL {
             out.med = None;
@@ -406,8 +415,6 @@ impl GroupKey {
                 out.local_pref = None;
                 out.originator_id = None;
                 out.cluster_list.clear();
-                // RFC 4360 §6: non-transitive ones stay inside the AS.
-                out.extended_communities.retain(|c| c[0] & 0x40 == 0);
                 match self.role {
                     // RFC 9234 §5: to customers, peers and clients of the route server.
                     Some(Role::Provider | Role::Peer | Role::RouteServer) => {

@@ -3,13 +3,12 @@
 mod fib;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::IpAddr;
 
-use bgp_packet::{BgpNextHop, PathId, PeerKind};
+use bgp_packet::{BgpNextHop, PeerKind};
 use bgp_policy::Policy;
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, ScopedAddr};
 
-use crate::aggregate::{Aggregates, Discard, Tally};
+use crate::aggregate::{Aggregates, Covers, Discard, Tally};
 use crate::attrs::{AttrSet, AttrTable, Facts, Post};
 use crate::decision::{Candidate, Ineligible, MAX_PATHS, decide};
 use crate::export::GroupKey;
@@ -38,7 +37,7 @@ pub struct BestPath {
     /// Where to.
     pub next_hop: BgpNextHop,
     /// Whom it was learned from.
-    pub peer: IpAddr,
+    pub peer: ScopedAddr,
     /// eBGP or iBGP.
     pub kind: PeerKind,
     /// MULTI_EXIT_DISC, 0 without.
@@ -46,6 +45,8 @@ pub struct BestPath {
     /// Its part of the traffic beside the others', 1 to 256; 1 for all where nothing else is
     /// asked for or not every path has a link bandwidth.
     pub weight: u32,
+    /// What goes to the prefix is dropped, wherever the next hop is; then it is the only path.
+    pub discard: bool,
 }
 
 /// What the decision rests on besides the table.
@@ -79,7 +80,7 @@ pub(crate) struct Wanted {
     /// The FIB is told of each prefix again.
     pub(crate) fib: bool,
     /// What peers are told of the prefixes in these is compared anew.
-    pub(crate) within: BTreeSet<Prefix>,
+    pub(crate) within: Covers<()>,
 }
 
 impl Wanted {
@@ -177,7 +178,7 @@ impl<'a> World<'a> {
             path_hash: facts.path_hash,
             router_id: id,
             cluster_len: facts.cluster_len,
-            address: peer.address,
+            address: peer.address.address(),
             path_id: path.id,
         })
     }
@@ -344,31 +345,38 @@ impl FamilyRib {
         free
     }
 
-    /// Takes a member out of its group; with `asks` gives the paths that it holds and no walk would tell it
-    /// are gone. A group without members goes.
-    pub(crate) fn leave(
-        &mut self,
-        keyed: Keyed,
-        group: usize,
-        peer: PeerId,
-        asks: bool,
-    ) -> Vec<(PathId, Prefix)> {
-        let Some(slot) = self.groups.get_mut(group) else { return Vec::new() };
-        let Some(left) = slot else { return Vec::new() };
-        let (untold, mut prefixes) = left.leave(peer, asks);
-        let gone = if left.members.is_empty() {
-            self.path_groups -= usize::from(left.has_paths());
+    /// Takes a member out of its group. With `moves` it joins another one, and what it holds stays
+    /// known until its walk there has ended. A group that nobody needs goes.
+    pub(crate) fn leave(&mut self, keyed: Keyed, group: usize, peer: PeerId, moves: bool) {
+        if let Some(left) = self.groups.get_mut(group).and_then(Option::as_mut) {
+            left.leave(peer, moves);
+            self.tidy(keyed, group);
+        }
+        if !moves {
+            self.let_go(keyed, peer);
+        }
+    }
+
+    /// The groups that a peer has left need to keep nothing for it any more.
+    pub(crate) fn let_go(&mut self, keyed: Keyed, peer: PeerId) {
+        for at in 0..self.groups.len() {
+            if self.groups[at].as_mut().is_some_and(|group| group.let_go(peer)) {
+                self.tidy(keyed, at);
+            }
+        }
+    }
+
+    fn tidy(&mut self, keyed: Keyed, group: usize) {
+        let Some(slot) = self.groups.get_mut(group) else { return };
+        let Some(group) = slot else { return };
+        if group.is_unused() {
+            self.path_groups -= usize::from(group.has_paths());
             self.retired.extend(slot.take());
-            Vec::new()
-        } else {
-            let (gone, more) = left.trim(TRIM);
-            self.untrimmed |= more;
-            gone
-        };
-        let prefix = |(idx, id): &(u32, PathId)| Some((*id, self.table.prefix(*idx)?));
-        prefixes.extend(untold.iter().filter_map(prefix));
+            return;
+        }
+        let (gone, more) = group.trim(&mut { TRIM });
+        self.untrimmed |= more;
         self.free_unused(keyed, &gone);
-        prefixes
     }
 
     /// Whether [`crate::Rib::work`] has anything to do.
@@ -383,9 +391,9 @@ impl FamilyRib {
     /// Frees what only a group without members kept, and forgets what all members were told.
     pub(crate) fn retire(&mut self, keyed: Keyed, budget: usize) {
         if std::mem::take(&mut self.untrimmed) {
-            let mut gone = Vec::new();
+            let (mut gone, mut left) = (Vec::new(), budget);
             for group in self.groups.iter_mut().flatten() {
-                let (entries, more) = group.trim(budget);
+                let (entries, more) = group.trim(&mut left);
                 gone.extend(entries);
                 self.untrimmed |= more;
             }

@@ -6,19 +6,16 @@ mod words;
 
 use std::collections::VecDeque;
 
-use bgp_packet::{Options, PathId};
-use inet::Prefix;
+use bgp_packet::Options;
 
 use crate::ahead;
 use crate::export::{GroupKey, Verdicts};
 use crate::pages::Pages;
 use crate::peer::PeerId;
+use crate::steps;
 
 pub(crate) use said::{Said, To};
 pub(crate) use words::{End, Member, Moved, Out, Place, Several, Shared, Then};
-
-/// What a member that leaves was not told is gone: entries, and what came with it.
-type Untold = (Vec<(u32, PathId)>, Vec<(PathId, Prefix)>);
 
 /// Nobody, among holders of an announcement.
 pub(crate) const NOBODY: u16 = u16::MAX;
@@ -37,6 +34,9 @@ pub(crate) struct Group {
     pub(crate) key: GroupKey,
     /// In the order of their numbers.
     pub(crate) members: Vec<Member>,
+    /// Who has gone to another group, and from which change on it was not told here: what it holds
+    /// stays known until its walk there has come by all of it.
+    moved: Vec<(PeerId, u64)>,
     out: Pages<Out>,
     several: Pages<Several>,
     /// What the export policy has said of sets.
@@ -62,6 +62,7 @@ impl Group {
         Group {
             key,
             members: Vec::new(),
+            moved: Vec::new(),
             out: Pages::default(),
             several: Pages::default(),
             verdicts: Verdicts::default(),
@@ -84,7 +85,7 @@ impl Group {
     /// A new member, which holds nothing unless it comes from another group.
     pub(crate) fn join(&mut self, peer: PeerId, moved: Option<Moved>) {
         let resync = moved.is_some();
-        let Moved { end_of_rib, framed, begun, leftovers } =
+        let Moved { end_of_rib, framed, begun } =
             moved.unwrap_or(Moved { end_of_rib: true, ..Moved::default() });
         self.resyncs += usize::from(resync);
         self.idle += 1;
@@ -99,37 +100,40 @@ impl Group {
             end_of_rib,
             framed,
             begun,
-            leftovers,
             turn: false,
         };
         self.members.insert(at, member);
     }
 
-    /// Takes a member out; gives the entries with their path ids, and those from a group before,
-    /// of which it was not told yet that they are gone.
-    /// Only with `asks`: else nobody wants to know.
-    pub(crate) fn leave(&mut self, peer: PeerId, asks: bool) -> Untold {
-        let Some(at) = self.place(peer) else { return Default::default() };
-        let first = if asks { link(self.members[at].cursor) } else { None };
+    /// Takes a member out. With `moves` it joins another group, and what it was not told here
+    /// stays until [`Group::let_go`].
+    pub(crate) fn leave(&mut self, peer: PeerId, moves: bool) {
+        let Some(at) = self.place(peer) else { return };
+        let untold = link(self.members[at].cursor).map(|idx| self.out[idx].seq);
         self.set_cursor(at, None);
-        let mut untold = Vec::new();
-        let mut next = first;
-        while let Some(idx) = next {
-            let out = self.out[idx];
-            if self.has_paths() {
-                let several = &self.several[idx];
-                let gone = |id: &&u16| several.now.iter().all(|(now, _)| now != *id);
-                let held = several.held.iter().filter(gone);
-                untold.extend(held.map(|id| (idx, PathId(u32::from(*id)))));
-            } else if out.now == NOBODY && out.held != peer.0 {
-                untold.push((idx, PathId::NONE));
-            }
-            next = link(out.after);
-        }
         let member = self.members.remove(at);
         self.idle -= 1;
         self.resyncs -= usize::from(member.resync);
-        (untold, member.leftovers)
+        if let Some(from) = untold.filter(|_| moves && !self.keeps_for(peer)) {
+            self.moved.push((peer, from));
+        }
+    }
+
+    /// Whether something is kept for a peer that has gone to another group.
+    pub(crate) fn keeps_for(&self, peer: PeerId) -> bool {
+        self.moved.iter().any(|(moved, _)| *moved == peer)
+    }
+
+    /// Nothing needs to be kept for the peer any more; whether something was.
+    pub(crate) fn let_go(&mut self, peer: PeerId) -> bool {
+        let before = self.moved.len();
+        self.moved.retain(|(moved, _)| *moved != peer);
+        self.moved.len() < before
+    }
+
+    /// Whether nobody needs the group.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.moved.is_empty()
     }
 
     pub(crate) fn member(&self, peer: PeerId) -> Option<&Member> {
@@ -176,7 +180,7 @@ impl Group {
 
     /// Whether the member has something to be sent.
     pub(crate) fn waiting(&self, member: &Member) -> bool {
-        member.cursor != NONE || member.walk.is_some() || !member.leftovers.is_empty()
+        member.cursor != NONE || member.walk.is_some()
     }
 
     /// Whether this prefix waits to be sent to the member.
@@ -370,20 +374,22 @@ impl Group {
         if let Some(at) = self.place(peer) {
             self.set_cursor(at, next);
         }
-        self.trim(TRIM)
+        self.trim(&mut { TRIM })
     }
 
-    /// Forgets changes that all members were sent, up to `budget`. Gives the entries that are
-    /// announced no more, and whether there is more to forget.
-    pub(crate) fn trim(&mut self, budget: usize) -> (Vec<u32>, bool) {
+    /// Forgets changes that all members were sent, as many as the budget has, which they are taken
+    /// from. Gives the entries that are announced no more, and whether there is more to forget.
+    pub(crate) fn trim(&mut self, budget: &mut usize) -> (Vec<u32>, bool) {
         let mut gone = Vec::new();
-        let mut seen = 0;
+        let kept = self.moved.iter().map(|(_, from)| *from).min().unwrap_or(u64::MAX);
         // A member that was not sent all changes has its cursor at the first that it was not.
-        while let Some(idx) = link(self.first).filter(|idx| self.out[*idx].cursors == 0) {
-            if seen == budget {
+        let told = |out: &Out| out.cursors == 0 && out.seq < kept;
+        while let Some(idx) = link(self.first).filter(|idx| told(&self.out[*idx])) {
+            if *budget == 0 {
                 break;
             }
-            seen += 1;
+            *budget -= 1;
+            steps::add(1);
             self.unlink(idx);
             let out = &mut self.out[idx];
             (out.seq, out.held) = (0, out.now);
@@ -399,7 +405,7 @@ impl Group {
             self.recent = VecDeque::new();
         }
         self.unshare_before(first.map_or(self.next_seq, |idx| self.out[idx].seq));
-        (gone, first.is_some_and(|idx| self.out[idx].cursors == 0))
+        (gone, first.is_some_and(|idx| told(&self.out[idx])))
     }
 
     /// Takes up to `n` changes off a group without members; their entries.
@@ -407,6 +413,7 @@ impl Group {
         let mut taken = Vec::new();
         while taken.len() < n {
             let Some(idx) = link(self.first) else { break };
+            steps::add(1);
             self.unlink(idx);
             self.out[idx].seq = 0;
             taken.push(idx);

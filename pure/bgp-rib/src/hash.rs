@@ -1,4 +1,4 @@
-use inet::Prefix;
+use inet::{Prefix, split_mix};
 use std::net::IpAddr;
 
 /// SipHash-1-3 under a secret key: a peer that chooses prefixes and attributes cannot choose
@@ -12,17 +12,9 @@ pub(crate) struct Keyed {
 struct Sip([u64; 4]);
 
 impl Keyed {
-    /// Spreads a seed over the whole key (splitmix64).
-    pub(crate) fn new(seed: u64) -> Keyed {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        };
-        Keyed { k0: next(), k1: next() }
+    /// Spreads a seed over the whole key.
+    pub(crate) fn new(mut seed: u64) -> Keyed {
+        Keyed { k0: split_mix(&mut seed), k1: split_mix(&mut seed) }
     }
 
     fn start(self) -> Sip {

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+
+use inet::ScopedAddr;
 
 use crate::pages::Slots;
 
@@ -16,28 +17,28 @@ impl HopId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Track {
     /// Tell how this address resolves, now and whenever that changes.
-    Begin(IpAddr),
+    Begin(ScopedAddr),
     /// No path has this next hop any more.
-    End(IpAddr),
+    End(ScopedAddr),
 }
 
 /// Next hops in use, counted, with how far away they are.
 #[derive(Debug, Default)]
 pub(crate) struct Hops {
-    by_address: BTreeMap<IpAddr, HopId>,
+    by_address: BTreeMap<ScopedAddr, HopId>,
     slots: Slots<Hop>,
     changes: VecDeque<Track>,
 }
 
 #[derive(Debug)]
 struct Hop {
-    address: IpAddr,
+    address: ScopedAddr,
     refs: u32,
     metric: Option<u32>,
 }
 
 impl Hops {
-    pub(crate) fn acquire(&mut self, address: IpAddr) -> HopId {
+    pub(crate) fn acquire(&mut self, address: ScopedAddr) -> HopId {
         if let Some(id) = self.by_address.get(&address) {
             if let Some(hop) = self.slots.get_mut(id.0) {
                 hop.refs += 1;
@@ -70,7 +71,7 @@ impl Hops {
     }
 
     /// Takes over a resolution; the id if that changed something.
-    pub(crate) fn resolve(&mut self, address: IpAddr, metric: Option<u32>) -> Option<HopId> {
+    pub(crate) fn resolve(&mut self, address: ScopedAddr, metric: Option<u32>) -> Option<HopId> {
         let id = *self.by_address.get(&address)?;
         let hop = self.slots.get_mut(id.0)?;
         if hop.metric == metric {
@@ -88,7 +89,7 @@ impl Hops {
         self.slots.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, Option<u32>)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ScopedAddr, Option<u32>)> + '_ {
         self.by_address.iter().map(|(address, id)| (*address, self.metric(*id)))
     }
 }

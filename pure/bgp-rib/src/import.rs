@@ -53,8 +53,17 @@ pub(crate) struct PeerKey {
 pub(crate) struct Imported {
     pub(crate) attributes: Attributes,
     pub(crate) weight: u32,
+    /// What goes to the prefix is dropped.
+    pub(crate) discard: bool,
     /// It may be kept for all routes with this set.
     pub(crate) lasts: bool,
+}
+
+impl Imported {
+    /// Whether import has left everything as it was received.
+    pub(crate) fn is(&self, received: &Attributes) -> bool {
+        self.weight == 0 && !self.discard && self.attributes == *received
+    }
 }
 
 impl PeerKey {
@@ -161,6 +170,7 @@ impl ImportRules {
         }
         self.only_to_customer(a)?;
         let mut weight = 0;
+        let mut discard = false;
         let mut lasts = true;
         if let Some(policy) = &self.policy {
             let facts = self.facts(prefix);
@@ -177,6 +187,7 @@ impl ImportRules {
                 ..Own::new(self.own)
             };
             outcome.changes.apply(a, &mut weight, &own);
+            discard = outcome.changes.discards();
         }
         if long_lived {
             // RFC 9494 §4.2.
@@ -187,7 +198,7 @@ impl ImportRules {
                 a.communities.push(community::LLGR_STALE);
             }
         }
-        Ok(Imported { attributes, weight, lasts })
+        Ok(Imported { attributes, weight, discard, lasts })
     }
 
     /// Whether the outcome, a refusal too, holds for all routes with the set.

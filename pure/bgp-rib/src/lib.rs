@@ -27,6 +27,7 @@ mod pages;
 mod peer;
 mod rib;
 mod rules;
+mod steps;
 mod table;
 
 pub use aggregate::{Aggregate, Discard};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use bgp_packet::{FamilyFlags, Options, PeerKind};
-use inet::{Asn, Family, RouterId};
+use inet::{Asn, Family, RouterId, ScopedAddr};
 
 use crate::import::{Context, PeerKey};
 use crate::rules::Rules;
@@ -169,7 +169,7 @@ impl In {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    pub(crate) address: IpAddr,
+    pub(crate) address: ScopedAddr,
     /// The slot belongs to a peer; else it waits to be used again.
     pub(crate) taken: bool,
     pub(crate) kind: PeerKind,
@@ -188,7 +188,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr) -> Peer {
+    pub(crate) fn new(address: ScopedAddr) -> Peer {
         Peer {
             address,
             taken: true,

@@ -1,6 +1,7 @@
 mod add_path;
 mod aggregates;
 mod bench;
+mod budget;
 mod explain;
 mod policy;
 mod random;
@@ -81,14 +82,14 @@ fn the_paths_of_one_set_are_equal() {
         let best = PathState::Best(if n == 1 { Step::OnlyPath } else { Step::Equal });
         assert_eq!(states(&bench).first(), Some(&best));
     }
-    assert_eq!(states(&bench)[1..], [PathState::Multipath]);
+    assert_eq!(states(&bench)[1..], [PathState::Multipath(Step::RouterId)]);
     let longer = bench.peer(3, PeerKind::External);
     bench.announce(longer, &attributes(&[65003, 1], "10.0.0.3"), &["10.1.0.0/24"]);
     bench.settle();
     let step = Step::AsPathLength;
     assert_eq!(
         states(&bench),
-        [PathState::Best(step), PathState::Multipath, PathState::Lost(step)]
+        [PathState::Best(step), PathState::Multipath(Step::RouterId), PathState::Lost(step)]
     );
 }
 

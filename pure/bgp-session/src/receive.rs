@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// The hold time begins anew.
-    fn alive(&mut self, now: Timestamp, conn: Conn) {
+    pub(crate) fn alive(&mut self, now: Timestamp, conn: Conn) {
         let Some(link) = self.link_mut(conn) else {
             return;
         };

@@ -120,6 +120,14 @@ impl Session {
         update
     }
 
+    /// A whole frame came on the established connection that is handed to [`Session::frame`]
+    /// later, behind what came before it: the peer lives.
+    pub fn heard(&mut self, now: Timestamp, conn: Conn) {
+        if self.link(conn).is_some_and(|link| link.state() == State::Established) {
+            self.alive(now, conn);
+        }
+    }
+
     /// Does what is due. Early calls do nothing.
     pub fn tick(&mut self, now: Timestamp) {
         while let Some((due, timer, conn)) = self.next_timer() {
@@ -309,7 +317,9 @@ impl Session {
         self.effects.push_back(Effect::Send { conn, bytes: open.encode() });
         self.status.sent.open += 1;
         let offered: Arc<[Capability]> = open.capabilities.into();
-        self.told(offered.clone(), None);
+        // What the peer has said in an attempt before says nothing of this one.
+        let heard = self.links.iter().any(|l| l.conn != conn && l.negotiated().is_some());
+        self.told(offered.clone(), if heard { None } else { Some(Arc::default()) });
         if let Some(link) = self.link_mut(conn) {
             link.stage = Stage::OpenSent;
             link.offered = offered;

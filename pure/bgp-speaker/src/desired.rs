@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use bgp_packet::Origin;
+use bgp_packet::{DEFAULT_LOCAL_PREF, Origin};
 use bgp_policy::{KernelSource, Policy};
 use bgp_rib::{Discard, Multipath};
 use inet::{Asn, LinkName, Prefix, RouterId};
@@ -112,10 +112,13 @@ pub struct Aggregation {
     pub summary_only: bool,
     /// What the FIB is to do with packets that no longer prefix takes; none: nothing.
     pub discard: Option<Discard>,
+    /// What its path goes through. One that is rejected is as if it were not wanted: it keeps
+    /// nothing back and drops nothing. Of what is set the same counts as for a [`Redistribution`].
+    pub policy: Option<Policy>,
 }
 
 impl Global {
-    /// One path a prefix, transit, no policies needed, and a default LOCAL_PREF of 100.
+    /// One path a prefix, transit, no policies needed, and the usual default LOCAL_PREF.
     pub fn new(asn: Asn, router_id: RouterId) -> Global {
         Global {
             asn,
@@ -124,7 +127,7 @@ impl Global {
             multi_path: Multipath::NONE,
             transit: true,
             require_policy: false,
-            default_local_pref: 100,
+            default_local_pref: DEFAULT_LOCAL_PREF,
         }
     }
 }

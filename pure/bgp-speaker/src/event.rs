@@ -1,9 +1,8 @@
 use std::fmt;
-use std::net::IpAddr;
 
 use bgp_packet::Malformation;
 use bgp_session::State;
-use inet::{Asn, Family, LinkName, Prefix, RouterId, Timestamp};
+use inet::{Asn, Family, LinkName, Prefix, RouterId, ScopedAddr, Timestamp};
 
 use crate::{MaxPrefixesAction, PeerSource};
 
@@ -13,7 +12,7 @@ pub enum Event {
     /// A session has another state.
     Session {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// Its name, or its address.
         name: String,
         /// The state.
@@ -24,19 +23,19 @@ pub enum Event {
     /// There is a new peer.
     Added {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// Where it comes from.
         source: PeerSource,
     },
     /// A peer is no more.
     Removed {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
     },
     /// A peer has sent many prefixes, or too many.
     MaxPrefixes {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// The family.
         family: Family,
         /// How many it has sent.
@@ -49,14 +48,14 @@ pub enum Event {
     /// BFD has found or lost a peer.
     Bfd {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// Whether it is seen.
         up: bool,
     },
     /// An inbound connection was closed.
     Refused {
         /// From where.
-        remote: IpAddr,
+        remote: ScopedAddr,
         /// Why.
         reason: Refusal,
     },
@@ -65,7 +64,7 @@ pub enum Event {
     /// A peer sent something wrong which the session survived (RFC 7606).
     Malformed {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// What.
         what: Vec<Malformation>,
     },
@@ -73,7 +72,7 @@ pub enum Event {
     /// (RFC 7911).
     PathsLeftOut {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// The prefix.
         prefix: Prefix,
     },
@@ -108,7 +107,7 @@ pub enum Conflict {
     /// Two owners, or one twice, want a peer with this address.
     DuplicatePeer {
         /// The address.
-        address: IpAddr,
+        address: ScopedAddr,
         /// Whose wish counts.
         owner: String,
         /// Whose does not.
@@ -164,7 +163,7 @@ pub enum Conflict {
     /// There are more peers than there can be.
     TooManyPeers {
         /// The one that is left out.
-        address: IpAddr,
+        address: ScopedAddr,
     },
 }
 

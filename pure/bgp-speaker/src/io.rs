@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bgp_packet::Notification;
 use bgp_policy::KernelSource;
 use bgp_rib::Best;
-use inet::{Family, LinkName, Prefix};
+use inet::{Family, LinkName, Prefix, ScopedAddr};
 
 use crate::{BfdSession, Desired, Event, TcpOptions, TcpPeer};
 
@@ -42,7 +42,7 @@ pub enum Input {
         /// Our address.
         local: IpAddr,
         /// Theirs.
-        remote: IpAddr,
+        remote: ScopedAddr,
     },
     /// A connection dialled is there.
     Connected {
@@ -89,14 +89,14 @@ pub enum Input {
     /// How a next hop resolves now.
     NextHop {
         /// The address of an [`Output::Track`].
-        address: IpAddr,
+        address: ScopedAddr,
         /// How far away it is; none: it does not resolve.
         metric: Option<u32>,
     },
     /// What the interface towards a peer is, and its global addresses.
     LocalAddress {
         /// Towards this peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// The interface.
         link: Option<LinkName>,
         /// Its IPv4 address.
@@ -123,7 +123,7 @@ pub enum Input {
     /// What BFD says of a peer. Not told when a side has only switched it off.
     Bfd {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// Whether it is seen.
         up: bool,
         /// The C bit of its last packet (RFC 5880 §4.1).
@@ -138,7 +138,7 @@ pub enum Input {
     /// A person wants a session anew, or its routes.
     AdminReset {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// What exactly.
         reset: Reset,
     },
@@ -217,9 +217,9 @@ pub enum Output {
     /// A prefix is reached by these paths from now on.
     Best(Best),
     /// Tell how this address resolves, now and when that changes.
-    Track(IpAddr),
+    Track(ScopedAddr),
     /// No longer.
-    Untrack(IpAddr),
+    Untrack(ScopedAddr),
     /// Each prefix was chosen for since the start, and all [`Output::Best`] are out.
     Settled,
     /// All peers as TCP must know them: who may connect, and with what keys. In place of the last

@@ -11,6 +11,8 @@
 //!
 //! After each `handle` and `tick`, `poll` until it is empty. No call takes long: a walk over a
 //! table goes on in the next `tick`, and [`Speaker::wake_at`] says `now` as long as there is one.
+//! An UPDATE too long for one call is taken in so too, and what its peer says behind it waits. While
+//! [`Speaker::is_full`] more waits than should: frames are left where they are until it does not.
 //!
 //! # What the program around it does
 //!
@@ -41,6 +43,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ao;
 mod desired;
 mod event;
 mod io;
@@ -49,6 +52,7 @@ mod plan;
 mod speaker;
 mod watch;
 
+pub use ao::{AoAlgorithm, AoAlgorithmError, AoChange, AoKey, TcpAo, ao_change};
 pub use bgp_rib::{
     AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Discard, Filter, InCounts,
     Ineligible, MAX_PATHS, Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,

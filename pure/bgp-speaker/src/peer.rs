@@ -6,12 +6,14 @@ use std::sync::Arc;
 use bgp_packet::PeerKind;
 use bgp_rib::Rules;
 use bgp_session::PeerConfig;
-use inet::{Asn, Family, LinkName, Prefix, is_link_local};
+use inet::{Asn, Family, LinkName, Prefix, ScopedAddr, is_link_local};
+
+use crate::ao::TcpAo;
 
 /// All that is wanted of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The session. Its address is the key.
+    /// The session. Its address is the key; of a link-local one the interface, too.
     pub session: PeerConfig,
     /// What holds for its routes. `local_as` and `role` are those of the session, whatever is
     /// said here; [`crate::Global::require_policy`] is stronger than `without_policy`.
@@ -29,6 +31,8 @@ pub struct Peer {
 pub struct TcpOptions {
     /// The key of TCP MD5 (RFC 2385).
     pub password: Option<Secret>,
+    /// The keys of TCP-AO (RFC 5925); not together with the other.
+    pub ao: Option<TcpAo>,
     /// How many hops the peer is away at most, 1 to 254 (RFC 5082).
     pub ttl_security: Option<u8>,
     /// Over this interface or VRF only.
@@ -88,7 +92,7 @@ pub enum PeerSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// The one with this address.
-    Address(IpAddr),
+    Address(ScopedAddr),
     /// All within this prefix.
     Within(Prefix),
     /// The one on this link, by its link-local address.
@@ -108,7 +112,7 @@ pub struct TcpPeer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BfdSession {
     /// With whom.
-    pub peer: IpAddr,
+    pub peer: ScopedAddr,
     /// From which address, if it matters.
     pub local: Option<IpAddr>,
     /// Over which interface, if it matters.
@@ -137,10 +141,18 @@ impl Peer {
         PeerConfig::new(address, asn).into()
     }
 
+    /// What it is known by: its address, a link-local one with its interface.
+    pub fn key(&self) -> ScopedAddr {
+        ScopedAddr::new(self.session.address, self.tcp.interface)
+    }
+
     /// The same peer at another address: for those that are found or accepted.
-    pub(crate) fn at(&self, address: IpAddr) -> Peer {
+    pub(crate) fn at(&self, address: ScopedAddr) -> Peer {
         let mut peer = self.clone();
-        peer.session.address = address;
+        peer.session.address = address.address();
+        if let Some(link) = address.link() {
+            peer.tcp.interface = Some(link);
+        }
         peer
     }
 
@@ -172,7 +184,7 @@ impl Peer {
     pub(crate) fn bfd_session(&self, asn: Asn) -> Option<BfdSession> {
         let options = self.bfd.filter(|_| self.session.shutdown.is_none())?;
         Some(BfdSession {
-            peer: self.session.address,
+            peer: self.key(),
             local: self.session.local_address,
             interface: self.tcp.interface,
             hop: self.hop(asn),

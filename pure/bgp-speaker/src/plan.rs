@@ -1,5 +1,5 @@
+use inet::ScopedAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::Conflict;
 
@@ -7,13 +7,13 @@ use crate::Conflict;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Peers that would be there.
-    pub added: Vec<IpAddr>,
+    pub added: Vec<ScopedAddr>,
     /// Peers that would be no more, their sessions ended.
-    pub removed: Vec<IpAddr>,
+    pub removed: Vec<ScopedAddr>,
     /// Peers whose sessions would be ended and begun anew, and the fields that are the reason.
-    pub resets: Vec<(IpAddr, Vec<&'static str>)>,
+    pub resets: Vec<(ScopedAddr, Vec<&'static str>)>,
     /// Peers whose fields would be taken over without touching the session.
-    pub live: Vec<(IpAddr, Vec<&'static str>)>,
+    pub live: Vec<(ScopedAddr, Vec<&'static str>)>,
     /// Where the documents would not fit together, but do now.
     pub conflicts: BTreeSet<Conflict>,
 }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use bgp_packet::{Options, PathId};
 use bgp_session::Failure;
-use inet::{Asn, Family, Prefix, RouterId, Timestamp};
+use inet::{Asn, Family, Prefix, RouterId, ScopedAddr, Timestamp};
 
 use crate::ConnId;
 
@@ -26,14 +26,14 @@ pub enum Watched {
     /// One no longer is.
     Down {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// Why.
         failure: Failure,
     },
     /// A peer has sent an UPDATE, and it has been taken in.
     Update {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
         /// The whole message.
         bytes: Vec<u8>,
         /// All paths that are named in it, announced or withdrawn.
@@ -45,13 +45,13 @@ pub enum Watched {
     /// Paths that a peer did not send again in a refresh are gone (RFC 7313 §4).
     Swept {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
     },
     /// What import makes of a peer's routes may be something else once no walk is under way
     /// ([`crate::Speaker::is_walking`]).
     Imported {
         /// The peer.
-        peer: IpAddr,
+        peer: ScopedAddr,
     },
     /// The paths in use of a prefix have changed.
     Used(Prefix),
@@ -61,7 +61,7 @@ pub enum Watched {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Established {
     /// The peer.
-    pub peer: IpAddr,
+    pub peer: ScopedAddr,
     /// The connection.
     pub conn: ConnId,
     /// Our address, where known.

@@ -7,10 +7,13 @@ mod common;
 use std::collections::BTreeSet;
 
 use bgp_packet::{Capability, Message, Open, Options, PeerKind, decode, frame_len, pack_withdrawn};
-use bgp_policy::Source;
+use bgp_policy::{
+    Action, Adjust, CommunityEdit, Conditions, Definition, Definitions, Policy, Sets, Source,
+    Statement,
+};
 use bgp_session::{PeerConfig, State};
 use bgp_speaker::*;
-use inet::Prefix;
+use inet::{Family, Prefix};
 
 use common::*;
 
@@ -21,7 +24,27 @@ fn aggregation(text: &str) -> Aggregation {
         route: Origination::new(prefix(text)),
         summary_only: false,
         discard: Some(Discard::Blackhole),
+        policy: None,
     }
+}
+
+/// Takes only aggregates of IPv4, with all that an own route may be given.
+fn marking() -> Policy {
+    let conditions = Conditions {
+        source: vec![Source::Aggregate],
+        family: Some(Family::Ipv4),
+        ..Conditions::default()
+    };
+    let communities = Some(CommunityEdit { add: vec![0x0001_0002], ..CommunityEdit::default() });
+    let set = Sets {
+        communities,
+        local_pref: Some(Adjust::Add(20)),
+        med: Some(Adjust::Add(5)),
+        ..Sets::default()
+    };
+    let statements = vec![Statement { conditions, set, ..Statement::new(Action::Accept) }];
+    let definition = Definition { statements, default: None };
+    definition.resolve("marking", &Definitions::default()).unwrap()
 }
 
 fn wanted(aggregates: Vec<Aggregation>) -> Desired {
@@ -43,7 +66,7 @@ impl Other {
         capabilities.push(Capability::FourOctetAs(asn(65003)));
         let router_id = "3.3.3.3".parse().unwrap();
         let open = Open { asn: asn(65003), router_id, capabilities, ..open() };
-        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(OTHER) });
+        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(OTHER).into() });
         bench.handle(Input::Frame { conn, bytes: open.encode() });
         bench.handle(Input::Frame { conn, bytes: bgp_packet::KEEPALIVE.to_vec() });
         bench.handle(Input::Room { conn, bytes: 1 << 20 });
@@ -124,7 +147,7 @@ fn what_one_peer_sends_is_told_to_another_as_an_aggregate() {
     assert_eq!(discards(&bench), [("10.0.0.0/8".to_owned(), None)]);
     other.hear(&mut bench);
     assert_eq!(other.has(), ["10.0.0.0/8"]);
-    let export = bench.speaker.explain_export(&ip(OTHER), &longer[0]).unwrap();
+    let export = bench.speaker.explain_export(ip(OTHER), &longer[0]).unwrap();
     assert_eq!(export.reason.to_string(), "suppressed-by-aggregate");
     assert_eq!(export.paths[0].refused, Some(Reason::SuppressedByAggregate));
 
@@ -138,7 +161,10 @@ fn what_one_peer_sends_is_told_to_another_as_an_aggregate() {
     let ever = other.hear(&mut bench);
     assert_eq!(ever, [prefix("10.0.0.0/8")].into(), "a longer one was told");
     // The session that all came from ends.
-    bench.handle(Input::AdminReset { peer: ip(PEER), reset: Reset::Hard { communication: None } });
+    bench.handle(Input::AdminReset {
+        peer: ip(PEER).into(),
+        reset: Reset::Hard { communication: None },
+    });
     bench
         .outputs
         .retain(|output| matches!(output, Output::Send { conn, .. } if *conn == other.conn));
@@ -146,6 +172,56 @@ fn what_one_peer_sends_is_told_to_another_as_an_aggregate() {
     assert_eq!(other.has(), [""; 0]);
     assert_eq!(bench.state(OTHER), State::Established);
     assert_eq!(bench.speaker.counts().paths, 0);
+}
+
+#[test]
+fn a_policy_says_what_an_aggregate_carries_and_whether_there_is_one() {
+    let (mut bench, conn) = Bench::established(&[]);
+    let mut four = aggregation("10.0.0.0/8");
+    (four.summary_only, four.route.communities) = (true, vec![0x0001_0001]);
+    let mut six = aggregation("fd00::/16");
+    six.summary_only = true;
+    let with = |policy: Option<Policy>| {
+        let both = [four.clone(), six.clone()];
+        wanted(both.map(|a| Aggregation { policy: policy.clone(), ..a }).into())
+    };
+    bench.desired("file", with(Some(marking())));
+    let mut other = Other::connect(&mut bench);
+    let longer = prefix("10.1.0.0/24");
+    bench.announce(conn, &[longer]);
+    other.hear(&mut bench);
+    assert_eq!(other.has(), ["10.0.0.0/8"]);
+    let carries = |bench: &Bench| {
+        let shown = bench.speaker.route(&prefix("10.0.0.0/8"));
+        let attributes = &shown[0].attributes;
+        assert!(attributes.atomic_aggregate && attributes.aggregator.is_some());
+        (attributes.communities.clone(), attributes.local_pref, attributes.med)
+    };
+    // What is missing counts as its default.
+    assert_eq!(carries(&bench), (vec![0x0001_0001, 0x0001_0002], Some(120), Some(5)));
+
+    // Changed live: without it the aggregate is what the document says.
+    bench.desired("file", with(None));
+    other.hear(&mut bench);
+    assert_eq!((other.has(), bench.state(OTHER)), (vec!["10.0.0.0/8".into()], State::Established));
+    assert_eq!(carries(&bench), (vec![0x0001_0001], None, None));
+
+    // What is rejected keeps nothing back and drops nothing.
+    let reject = policy("none", Action::Reject);
+    bench.outputs.clear();
+    bench.desired("file", with(Some(reject)));
+    assert_eq!(discards(&bench), [("10.0.0.0/8".to_owned(), None)]);
+    let ever = other.hear(&mut bench);
+    assert_eq!(other.has(), ["10.1.0.0/24"]);
+    assert!(ever.contains(&prefix("10.0.0.0/8")), "the aggregate went first");
+    assert!(bench.speaker.groups_agree());
+
+    // The default of what is added to is the router's own, and that is changed live, too.
+    bench.desired("file", with(Some(marking())));
+    let mut doc = with(Some(marking()));
+    doc.global.as_mut().unwrap().default_local_pref = 300;
+    bench.desired("file", doc);
+    assert_eq!(carries(&bench).1, Some(320));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn limited(limit: u32, action: MaxPrefixesAction) -> Desired {
 }
 
 fn idle(bench: &Bench) -> Option<IdleReason> {
-    bench.speaker.peer(&ip(PEER)).unwrap().status.idle.map(|idle| idle.reason)
+    bench.speaker.peer(ip(PEER)).unwrap().status.idle.map(|idle| idle.reason)
 }
 
 fn max_events(bench: &mut Bench) -> Vec<(u32, bool)> {
@@ -80,7 +80,7 @@ fn a_lowered_limit_counts_at_once_and_a_person_ends_the_shut() {
     bench.wait(100_000);
     assert_eq!(idle(&bench), Some(IdleReason::MaxPrefixes));
     let reset = Reset::Hard { communication: None };
-    bench.handle(Input::AdminReset { peer: ip(PEER), reset });
+    bench.handle(Input::AdminReset { peer: ip(PEER).into(), reset });
     assert_eq!(idle(&bench), None);
 }
 
@@ -150,7 +150,7 @@ fn a_change_that_needs_a_new_open_keeps_routes_where_both_can() {
         assert_eq!(gone(&mut bench), Some(false));
         let changed = with(|peer| peer.session.extended_messages = false);
         let plan = bench.speaker.plan("file", &changed);
-        assert_eq!(plan.resets, [(ip(PEER), vec!["extended_messages"])]);
+        assert_eq!(plan.resets, [(ip(PEER).into(), vec!["extended_messages"])]);
         bench.desired("file", changed);
         if !notification {
             assert_eq!(gone(&mut bench), Some(true));
@@ -181,15 +181,21 @@ fn a_plan_says_what_will_be_done_and_does_nothing() {
         peer.tcp.password = Some(Secret::new("secret"));
     });
     let plan = bench.speaker.plan("file", &live);
-    assert_eq!(plan.live, [(ip(PEER), vec!["hold_time", "export", "password"])]);
+    assert_eq!(plan.live, [(ip(PEER).into(), vec!["hold_time", "export", "password"])]);
     let hard = with(|peer| peer.tcp.ttl_security = Some(1));
-    assert_eq!(bench.speaker.plan("file", &hard).resets, [(ip(PEER), vec!["ttl_security"])]);
+    assert_eq!(bench.speaker.plan("file", &hard).resets, [(ip(PEER).into(), vec!["ttl_security"])]);
+    // RFC 5925 §7: a connection has TCP-AO from its first segment or never.
+    let secret = Secret::new("secret");
+    let algorithm = AoAlgorithm::default();
+    let key = AoKey { send_id: 1, receive_id: 1, algorithm, include_options: true, secret };
+    let signed = with(|peer| peer.tcp.ao = Some(TcpAo { keys: vec![key.clone()] }));
+    assert_eq!(bench.speaker.plan("file", &signed).resets, [(ip(PEER).into(), vec!["tcp_ao"])]);
     let mut numbers = with(|_| {});
     numbers.global.as_mut().unwrap().asn = asn(65009);
     let all = bench.speaker.plan("file", &numbers).resets;
     assert_eq!(all.len(), 2, "{all:?}");
     let other = bench.speaker.plan("file", &doc(&[peer("10.0.0.3"), peer("10.0.0.4")], &[]));
-    assert_eq!((other.added, other.removed), (vec![ip("10.0.0.4")], vec![ip(PEER)]));
+    assert_eq!((other.added, other.removed), (vec![ip("10.0.0.4").into()], vec![ip(PEER).into()]));
     assert_eq!(other.conflicts.len(), 1);
     assert_eq!(bench.outputs, []);
     // And so it is.
@@ -206,7 +212,7 @@ fn a_person_asks_for_routes_or_resets() {
     let (mut bench, conn) = Bench::established(&["10.1.0.0/24"]);
     bench.announce(conn, &prefixes(2));
     bench.said();
-    let reset = |reset| Input::AdminReset { peer: ip(PEER), reset };
+    let reset = |reset| Input::AdminReset { peer: ip(PEER).into(), reset };
     bench.handle(reset(Reset::SoftIn));
     let said = bench.said();
     assert_eq!(said.len(), 2, "one for each family: {said:?}");
@@ -217,16 +223,16 @@ fn a_person_asks_for_routes_or_resets() {
     bench.handle(reset(Reset::Hard { communication: Some("new cable".into()) }));
     assert_eq!(bench.said(), ["notification 6/4"]);
     assert_eq!(bench.speaker.counts().paths, 1);
-    let words = bench.speaker.peer(&ip(PEER)).unwrap().last_failure.unwrap().words;
+    let words = bench.speaker.peer(ip(PEER)).unwrap().last_failure.unwrap().words;
     assert!(words.contains("new cable"), "{words}");
     // Of nobody nothing comes.
-    bench.handle(Input::AdminReset { peer: ip("10.0.0.77"), reset: Reset::Soft });
+    bench.handle(Input::AdminReset { peer: ip("10.0.0.77").into(), reset: Reset::Soft });
 }
 
 #[test]
 fn bfd_ends_a_session_if_it_is_wanted() {
     let (mut bench, _) = Bench::established(&[]);
-    let down = Input::Bfd { peer: ip(PEER), up: false, control_plane_independent: true };
+    let down = Input::Bfd { peer: ip(PEER).into(), up: false, control_plane_independent: true };
     bench.handle(down.clone());
     assert_eq!(bench.state(PEER), State::Established, "nobody has asked for BFD");
     bench.outputs.clear();
@@ -236,10 +242,13 @@ fn bfd_ends_a_session_if_it_is_wanted() {
         _ => None,
     });
     let session = session.unwrap();
-    assert_eq!((session.len(), session[0].peer, session[0].hop), (1, ip(PEER), bfd::Hop::Single));
-    let up = Input::Bfd { peer: ip(PEER), up: true, control_plane_independent: true };
+    assert_eq!(
+        (session.len(), session[0].peer, session[0].hop),
+        (1, ip(PEER).into(), bfd::Hop::Single)
+    );
+    let up = Input::Bfd { peer: ip(PEER).into(), up: true, control_plane_independent: true };
     bench.handle(up);
-    assert!(bench.events().contains(&Event::Bfd { peer: ip(PEER), up: true }));
+    assert!(bench.events().contains(&Event::Bfd { peer: ip(PEER).into(), up: true }));
     bench.handle(down);
     assert_eq!(bench.said(), ["notification 6/10"]);
     // Administratively down there is nothing to watch.
@@ -287,7 +296,7 @@ fn without_a_policy_nothing_passes_where_one_is_required() {
     assert_eq!(bench.why("10.1.0.0/24"), "no-export-policy");
     assert!(bench.said().join(" ").contains("-10.1.0.0/24"));
     let counts = |bench: &Bench| {
-        let received = bench.speaker.peer(&ip(PEER)).unwrap().families[&Family::Ipv4].received;
+        let received = bench.speaker.peer(ip(PEER)).unwrap().families[&Family::Ipv4].received;
         (received.received, received.accepted)
     };
     assert_eq!(counts(&bench), (2, 0));
@@ -317,22 +326,25 @@ fn people_see_tables_and_reasons() {
     let own = (prefix("10.1.0.0/24"), None);
     assert_eq!(rows(Table::Used, Filter::All).len(), 4);
     assert!(rows(Table::Paths, Filter::All).contains(&own));
-    assert_eq!(rows(Table::Received(ip(PEER)), Filter::All).len(), 3);
-    assert_eq!(rows(Table::Accepted(ip(PEER)), Filter::Within(prefix("10.9.0.0/23"))).len(), 2);
+    assert_eq!(rows(Table::Received(ip(PEER).into()), Filter::All).len(), 3);
+    assert_eq!(
+        rows(Table::Accepted(ip(PEER).into()), Filter::Within(prefix("10.9.0.0/23"))).len(),
+        2
+    );
     let longest = Filter::LongestMatch(ip("10.9.2.7"));
-    assert_eq!(rows(Table::Used, longest), [(prefix("10.9.2.0/24"), Some(ip(PEER)))]);
-    assert_eq!(rows(Table::Sent(ip(PEER)), Filter::All), [(own.0, Some(ip(PEER)))]);
-    let unknown = Table::Sent(ip("10.0.0.77"));
+    assert_eq!(rows(Table::Used, longest), [(prefix("10.9.2.0/24"), Some(ip(PEER).into()))]);
+    assert_eq!(rows(Table::Sent(ip(PEER).into()), Filter::All), [(own.0, Some(ip(PEER).into()))]);
+    let unknown = Table::Sent(ip("10.0.0.77").into());
     assert_eq!(bench.speaker.page(Family::Ipv4, unknown, Filter::All, Cursor::default(), 1), None);
     let best = bench.speaker.explain_best(&prefix("10.9.0.0/24"));
-    assert_eq!(best.paths[0].peer, Some(ip(PEER)));
-    let sent = bench.speaker.explain_export(&ip(PEER), &own.0).unwrap();
+    assert_eq!(best.paths[0].peer, Some(ip(PEER).into()));
+    let sent = bench.speaker.explain_export(ip(PEER), &own.0).unwrap();
     assert_eq!((sent.reason, sent.paths[0].from), (Reason::Announced, None));
     assert!(sent.paths[0].policy.is_some());
-    let back = bench.speaker.explain_export(&ip(PEER), &prefix("10.9.0.0/24")).unwrap();
+    let back = bench.speaker.explain_export(ip(PEER), &prefix("10.9.0.0/24")).unwrap();
     assert_eq!(back.reason, Reason::SplitHorizon);
-    assert!(bench.speaker.explain_import(&ip(PEER), &prefix("10.9.0.0/24")).is_some());
-    let snapshot = bench.speaker.peer(&ip(PEER)).unwrap();
+    assert!(bench.speaker.explain_import(ip(PEER), &prefix("10.9.0.0/24")).is_some());
+    let snapshot = bench.speaker.peer(ip(PEER)).unwrap();
     assert!(!snapshot.behind);
 }
 
@@ -342,7 +354,7 @@ fn a_peer_that_reads_nothing_is_given_up() {
     let (mut bench, conn) = Bench::established(&[]);
     bench.desired("file", with(|_| {}));
     bench.handle(Input::Room { conn, bytes: 1000 });
-    assert!(bench.speaker.peer(&ip(PEER)).unwrap().waiting > 1 << 19);
+    assert!(bench.speaker.peer(ip(PEER)).unwrap().waiting > 1 << 19);
     bench.said();
     for second in 0..480 {
         assert_eq!(bench.state(PEER), State::Established, "after {second} seconds");
@@ -381,7 +393,7 @@ fn long_lived_stale_routes_are_kept_beyond_the_restart_time() {
     assert_eq!(stale(&bench), Some(false));
     bench.wait(61);
     assert_eq!(stale(&bench), Some(true));
-    let helping = bench.speaker.peer(&ip(PEER)).unwrap().helping;
+    let helping = bench.speaker.peer(ip(PEER)).unwrap().helping;
     assert!(helping[&Family::Ipv4].long_lived);
     bench.wait(600);
     assert_eq!(stale(&bench), None);

@@ -6,11 +6,14 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use bgp_packet::Capability;
+use bgp_packet::{
+    AsPath, Attributes, BgpNextHop, Capability, Options, Origin, PeerKind, Segment,
+    encode_attributes, pack,
+};
 use bgp_policy::Action;
 use bgp_session::{PeerConfig, State};
 use bgp_speaker::*;
-use inet::{Family, LinkName};
+use inet::{Family, LinkName, ScopedAddr};
 
 use common::*;
 
@@ -36,7 +39,7 @@ fn who_comes_from_a_prefix_is_a_peer_until_it_is_away() {
     assert_eq!(known.unwrap(), [within("10.0.0.0/16"), within("10.0.0.0/24")]);
     let conn = bench.connect(&open());
     assert_eq!(bench.state(PEER), State::Established);
-    let snapshot = bench.speaker.peer(&ip(PEER)).unwrap();
+    let snapshot = bench.speaker.peer(ip(PEER)).unwrap();
     assert_eq!(snapshot.source, PeerSource::Dynamic(prefix("10.0.0.0/24")));
     assert!(snapshot.config.passive);
     assert_eq!(bench.why("10.1.0.0/24"), "rejected-by-policy");
@@ -46,8 +49,12 @@ fn who_comes_from_a_prefix_is_a_peer_until_it_is_away() {
         [(1000, "10.0.0.3", Refusal::TooManyDynamic), (1001, "10.7.0.3", Refusal::NotConfigured)]
     {
         let (conn, remote) = (ConnId::Accepted(n), ip(remote));
-        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote });
-        assert!(bench.outputs.contains(&Output::Happened(Event::Refused { remote, reason })));
+        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: remote.into() });
+        assert!(
+            bench
+                .outputs
+                .contains(&Output::Happened(Event::Refused { remote: remote.into(), reason }))
+        );
     }
     // What is wanted of all is wanted of it.
     wanted.dynamic[0].peer.rules.export = None;
@@ -55,18 +62,18 @@ fn who_comes_from_a_prefix_is_a_peer_until_it_is_away() {
     assert_eq!(bench.state(PEER), State::Established);
     assert_ne!(bench.why("10.1.0.0/24"), "rejected-by-policy");
     bench.handle(Input::Closed { conn, reason: String::new() });
-    assert!(bench.speaker.peer(&ip(PEER)).is_some(), "people want to see why");
+    assert!(bench.speaker.peer(ip(PEER)).is_some(), "people want to see why");
     // Its routes are kept for 60 s, and after that it is remembered for a while.
     bench.wait(300);
     bench.wait(300);
-    assert!(bench.speaker.peer(&ip(PEER)).is_none());
-    assert!(bench.events().contains(&Event::Removed { peer: ip(PEER) }));
+    assert!(bench.speaker.peer(ip(PEER)).is_none());
+    assert!(bench.events().contains(&Event::Removed { peer: ip(PEER).into() }));
     assert_eq!(bench.speaker.wake_at(), None);
     // Another one may come now.
     bench.connect(&open());
     wanted.dynamic.clear();
     bench.desired("file", wanted);
-    assert!(bench.speaker.peer(&ip(PEER)).is_none());
+    assert!(bench.speaker.peer(ip(PEER)).is_none());
     assert_eq!(bench.said().last().unwrap(), "notification 6/3");
 }
 
@@ -79,7 +86,7 @@ fn an_idle_dynamic_neighbor_makes_place_for_another() {
     bench.desired("file", wanted);
     for n in 1..6 {
         let (conn, remote) = (ConnId::Accepted(n), ip(&format!("10.0.0.{n}")));
-        bench.handle(Input::Accepted { conn, local: ip("10.0.0.100"), remote });
+        bench.handle(Input::Accepted { conn, local: ip("10.0.0.100"), remote: remote.into() });
         assert!(
             bench.outputs.iter().any(|o| matches!(o, Output::Adopt { conn: c, .. } if *c == conn))
         );
@@ -105,7 +112,7 @@ fn a_neighbor_on_a_link_is_found_and_told_ipv4_routes_over_ipv6() {
         _ => false,
     }));
     assert_eq!(bench.speaker.peers().count(), 0);
-    let address = ip("fe80::2");
+    let address: ScopedAddr = "fe80::2%eth1".parse().unwrap();
     let neighbor = |text: Option<&str>| Input::Neighbor {
         link,
         address: text.map(|text| text.parse().unwrap()),
@@ -117,7 +124,7 @@ fn a_neighbor_on_a_link_is_found_and_told_ipv4_routes_over_ipv6() {
         _ => None,
     });
     let (conn, to, over) = dialled.unwrap();
-    assert_eq!((to, over), (address, Some(link)));
+    assert_eq!((to, over), (address.address(), Some(link)));
     bench.handle(Input::Connected { conn, local: ip("fe80::1") });
     let mut open = open();
     open.capabilities.push(Capability::ExtendedNextHop(vec![Family::Ipv4]));
@@ -129,14 +136,12 @@ fn a_neighbor_on_a_link_is_found_and_told_ipv4_routes_over_ipv6() {
         assert_eq!(told.len(), 1, "{text}");
         assert_eq!((told[0].0, told[0].1.next_hop.address), (prefix(text), ip("fe80::1")));
     }
-    assert_eq!(bench.speaker.link_of(&address), Some(link));
-    assert_eq!(bench.speaker.link_of(&ip("fe80::9")), None);
     // Silence means nothing; another address is another peer.
     bench.handle(neighbor(None));
-    assert_eq!(bench.speaker.peer(&address).unwrap().status.state, State::Established);
+    assert_eq!(bench.speaker.peer(address).unwrap().status.state, State::Established);
     bench.handle(neighbor(Some("fe80::3")));
-    assert!(bench.speaker.peer(&address).is_none());
-    let snapshot = bench.speaker.peer(&ip("fe80::3")).unwrap();
+    assert!(bench.speaker.peer(address).is_none());
+    let snapshot = bench.speaker.peer(ScopedAddr::new(ip("fe80::3"), Some(link))).unwrap();
     assert_eq!(snapshot.source, PeerSource::Unnumbered(link));
 }
 
@@ -161,7 +166,7 @@ fn two_owners_of_one_link_or_prefix_are_told_so() {
     let names: Vec<&str> = bench.speaker.conflicts().map(Conflict::name).collect();
     assert_eq!(names, ["duplicate-unnumbered", "duplicate-dynamic"]);
     bench.connect(&open());
-    let hold_time = |bench: &Bench| bench.speaker.peer(&ip(PEER)).unwrap().config.hold_time;
+    let hold_time = |bench: &Bench| bench.speaker.peer(ip(PEER)).unwrap().config.hold_time;
     assert_eq!(hold_time(&bench), 60);
     bench.handle(Input::Forget { owner: "agent".into() });
     assert_eq!(bench.speaker.conflicts().count(), 0);
@@ -184,4 +189,72 @@ fn after_a_restart_choosing_waits_the_whole_time_for_dynamic_neighbors() {
     assert!(!bench.outputs.contains(&Output::Settled));
     bench.wait(1);
     assert!(bench.outputs.contains(&Output::Settled));
+}
+
+/// One router often has the same link-local address on each of its links, and every router may.
+#[test]
+fn neighbors_of_one_address_on_two_links_are_two() {
+    let mut bench = Bench::new(None);
+    let link = |n: usize| -> LinkName { format!("eth{n}").parse().unwrap() };
+    let at = |n: usize| ScopedAddr::new(ip("fe80::1"), Some(link(n)));
+    let mut wanted = doc(&[], &[]);
+    // Two that are found, and two that are configured.
+    let found =
+        |n| Unnumbered { link: link(n), peer: Peer::from(PeerConfig::new(ip("::"), asn(65002))) };
+    wanted.unnumbered = vec![found(0), found(1)];
+    let configured = |n| {
+        let mut peer = Peer::from(PeerConfig::new(ip("fe80::1"), asn(65002)));
+        peer.tcp.interface = Some(link(n));
+        peer
+    };
+    wanted.peers = vec![configured(2), configured(3)];
+    bench.desired("file", wanted);
+    for n in 0..2 {
+        let address = Some("fe80::1".parse().unwrap());
+        bench.handle(Input::Neighbor { link: link(n), address });
+    }
+    assert_eq!(bench.speaker.conflicts().count(), 0);
+    let peers: Vec<ScopedAddr> = bench.speaker.peers().map(|peer| peer.wanted.key()).collect();
+    assert_eq!(peers, [0, 1, 2, 3].map(at));
+
+    // All four say the very same bytes.
+    for n in 0..4 {
+        let conn = ConnId::Accepted(n as u64);
+        bench.handle(Input::Accepted { conn, local: ip("fe80::2"), remote: at(n) });
+        bench.handle(Input::Frame { conn, bytes: open().encode() });
+        bench.handle(Input::Frame { conn, bytes: bgp_packet::KEEPALIVE.to_vec() });
+        assert_eq!(bench.speaker.peer(at(n)).unwrap().status.state, State::Established);
+        let next_hop = BgpNextHop { address: ip("fe80::1"), link_local: None };
+        let as_path = AsPath { segments: vec![Segment::Sequence(vec![65002])] };
+        let options = Options::new(PeerKind::External);
+        let attributes = Attributes::new(Origin::Igp, as_path, next_hop);
+        let raw = encode_attributes(&attributes, &options);
+        for bytes in pack(&raw, &next_hop, [prefix("fd01::/64")], &options).unwrap() {
+            bench.handle(Input::Frame { conn, bytes });
+        }
+    }
+    for n in 0..4 {
+        assert!(bench.outputs.contains(&Output::Track(at(n))));
+        bench.handle(Input::NextHop { address: at(n), metric: Some(0) });
+    }
+    let used = |bench: &Bench| -> Vec<ScopedAddr> {
+        let best = bench.outputs.iter().rev().find_map(|output| match output {
+            Output::Best(best) => Some(best.clone()),
+            _ => None,
+        });
+        best.unwrap()
+            .paths
+            .iter()
+            .map(|path| path.peer)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
+    assert_eq!(used(&bench), [0, 1, 2, 3].map(at));
+    // What is lost on one link is there on the others.
+    bench.handle(Input::NextHop { address: at(1), metric: None });
+    assert_eq!(used(&bench), [0, 2, 3].map(at));
+    bench.handle(Input::Link { name: link(2), up: false });
+    assert_ne!(bench.speaker.peer(at(2)).unwrap().status.state, State::Established);
+    assert_eq!(bench.speaker.peer(at(3)).unwrap().status.state, State::Established);
 }

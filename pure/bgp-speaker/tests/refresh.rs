@@ -51,7 +51,7 @@ fn established(open: &Open, limit: u32) -> (Bench, ConnId) {
 
 /// What there is of the peer: received and stale.
 fn counts(bench: &Bench) -> (u32, u32) {
-    let received = bench.speaker.peer(&ip(PEER)).unwrap().families[&Family::Ipv4].received;
+    let received = bench.speaker.peer(ip(PEER)).unwrap().families[&Family::Ipv4].received;
     (received.received, received.stale)
 }
 

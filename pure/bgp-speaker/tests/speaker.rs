@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bgp_packet::{Open, end_of_rib};
+use bgp_packet::{Capability, KEEPALIVE, Open, end_of_rib};
 use bgp_session::{PeerConfig, State};
 use bgp_speaker::*;
 use inet::{Family, Prefix};
@@ -20,8 +20,8 @@ fn a_stranger_is_refused_by_name() {
     bench.desired("file", doc(&[peer(PEER)], &[]));
     let conn = ConnId::Accepted(9);
     bench.outputs.clear();
-    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip("10.0.0.66") });
-    let refused = Event::Refused { remote: ip("10.0.0.66"), reason: Refusal::NotConfigured };
+    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip("10.0.0.66").into() });
+    let refused = Event::Refused { remote: ip("10.0.0.66").into(), reason: Refusal::NotConfigured };
     assert_eq!(bench.outputs, [Output::Happened(refused), Output::Close { conn }]);
     assert_eq!(Refusal::NotConfigured.to_string(), "not-configured");
 }
@@ -32,7 +32,7 @@ fn a_peer_may_not_have_connections_without_end() {
     bench.desired("file", doc(&[peer(PEER)], &[]));
     for n in 0..50 {
         let conn = ConnId::Accepted(n);
-        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+        bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER).into() });
     }
     let open = bench.outputs.iter().filter(|o| matches!(o, Output::Adopt { .. })).count();
     assert!(open - bench.closed().min(open) <= 8, "{open} adopted, {} closed", bench.closed());
@@ -50,11 +50,11 @@ fn the_first_owner_by_name_wins_and_the_other_is_told_and_takes_over() {
     let names: Vec<&str> = bench.speaker.conflicts().map(Conflict::name).collect();
     assert_eq!(names, ["duplicate-peer", "different-global"]);
     assert_eq!(bench.events().iter().filter(|e| matches!(e, Event::Conflict(_))).count(), 2);
-    assert_eq!(bench.speaker.peer(&ip(PEER)).unwrap().owner, "agent");
+    assert_eq!(bench.speaker.peer(ip(PEER)).unwrap().owner, "agent");
     assert_eq!(bench.speaker.global().unwrap().asn, asn(65009));
     bench.handle(Input::Forget { owner: "agent".into() });
     assert_eq!(bench.speaker.conflicts().count(), 0);
-    let peer = bench.speaker.peer(&ip(PEER)).unwrap();
+    let peer = bench.speaker.peer(ip(PEER)).unwrap();
     assert_eq!((peer.owner.as_str(), peer.config.hold_time), ("file", 90));
     assert_eq!(bench.speaker.global().unwrap().asn, asn(65000));
 }
@@ -123,7 +123,7 @@ fn the_other_family_needs_an_address_of_the_interface() {
     assert_eq!(bench.why("fd01::/64"), "no-next-hop");
     assert!(bench.said().contains(&"end of ipv6".to_owned()));
     let address = |ipv6: Option<&str>| Input::LocalAddress {
-        peer: ip(PEER),
+        peer: ip(PEER).into(),
         link: "eth1".parse().ok(),
         ipv4: None,
         ipv6: ipv6.map(|text| text.parse().unwrap()),
@@ -138,7 +138,8 @@ fn the_other_family_needs_an_address_of_the_interface() {
 fn a_link_that_goes_down_takes_its_sessions_with_it_at_once() {
     let (mut bench, conn) = Bench::established(&[]);
     let link = "eth1".parse().unwrap();
-    let input = Input::LocalAddress { peer: ip(PEER), link: Some(link), ipv4: None, ipv6: None };
+    let input =
+        Input::LocalAddress { peer: ip(PEER).into(), link: Some(link), ipv4: None, ipv6: None };
     bench.handle(input);
     bench.handle(Input::Link { name: "eth0".parse().unwrap(), up: false });
     assert_eq!(bench.state(PEER), State::Established);
@@ -171,7 +172,7 @@ fn goodbye_without_keep_says_cease_and_takes_routes_back() {
     assert!(bench.outputs.contains(&Output::Best(gone)));
     assert_eq!(bench.said(), ["notification 6/2"]);
     let conn = ConnId::Accepted(77);
-    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+    bench.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER).into() });
     assert!(bench.outputs.contains(&Output::Close { conn }));
 }
 
@@ -183,7 +184,7 @@ fn a_peer_taken_out_is_told_so_and_its_routes_go() {
     bench.desired("file", doc(&[], &[]));
     let gone = Best { prefix: prefix("10.9.0.0/24"), paths: vec![], discard: None };
     assert!(bench.outputs.contains(&Output::Best(gone)));
-    assert!(bench.outputs.contains(&Output::Untrack(ip(PEER))));
+    assert!(bench.outputs.contains(&Output::Untrack(ip(PEER).into())));
     assert_eq!(bench.said(), ["notification 6/3"]);
     assert_eq!(bench.speaker.counts(), Counts::default());
 }
@@ -205,7 +206,7 @@ fn a_change_of_groups_needs_no_reset() {
     bench.desired("file", wanted);
     assert!(bench.said().iter().any(|text| text.contains("-10.2.0.0/24")));
     assert_eq!(bench.state(PEER), State::Established);
-    assert_eq!(bench.speaker.peer(&ip(PEER)).unwrap().status.flaps, 0);
+    assert_eq!(bench.speaker.peer(ip(PEER)).unwrap().status.flaps, 0);
 }
 
 #[test]
@@ -266,7 +267,7 @@ fn a_long_walk_is_cut_into_calls_and_says_so() {
         .collect();
     bench.announce(conn, &many);
     assert_eq!(
-        bench.speaker.peer(&ip(PEER)).unwrap().families[&Family::Ipv4].received.received,
+        bench.speaker.peer(ip(PEER)).unwrap().families[&Family::Ipv4].received.received,
         20_000
     );
     bench.outputs.clear();
@@ -284,4 +285,37 @@ fn a_long_walk_is_cut_into_calls_and_says_so() {
     let gone = bench.outputs.iter().filter(|o| matches!(o, Output::Best(_))).count();
     assert_eq!(gone, 20_000);
     assert_eq!(bench.speaker.counts().paths, 0);
+}
+
+/// A table that comes in is as many best paths as prefixes; peers hear of the first of them before
+/// the FIB has heard of the last.
+#[test]
+fn peers_are_served_while_best_paths_are_told() {
+    let mut bench = Bench::new(None);
+    let other = PeerConfig { passive: true, ..PeerConfig::new(ip("10.0.0.3"), asn(65003)) };
+    bench.desired("file", doc(&[peer(PEER), other], &[]));
+    bench.handle(Input::OwnersReady);
+    let from = bench.connect(&open());
+    let to = ConnId::Accepted(99);
+    let remote = ip("10.0.0.3").into();
+    bench.handle(Input::Accepted { conn: to, local: ip("10.0.0.1"), remote });
+    let capabilities = vec![Capability::FourOctetAs(asn(65003))];
+    let router_id = "3.3.3.3".parse().unwrap();
+    let theirs = Open { asn: asn(65003), router_id, capabilities, ..open() };
+    bench.handle(Input::Frame { conn: to, bytes: theirs.encode() });
+    bench.handle(Input::Frame { conn: to, bytes: KEEPALIVE.to_vec() });
+    assert_eq!(bench.state("10.0.0.3"), State::Established);
+    bench.handle(Input::Room { conn: to, bytes: 1 << 20 });
+    // The next hop resolves from here on.
+    bench.announce(from, &[prefix("10.9.0.0/16")]);
+    bench.outputs.clear();
+    let many: Vec<Prefix> =
+        (0..2000u32).map(|n| prefix(&format!("10.1.{}.{}/32", n >> 8, n & 255))).collect();
+    bench.announce(from, &many);
+    let is_send = |output: &Output| matches!(output, Output::Send { conn, .. } if *conn == to);
+    let first = bench.outputs.iter().position(is_send).unwrap();
+    assert!(first <= 256, "{first} best paths were told before");
+    let bests = bench.outputs.iter().filter(|output| matches!(output, Output::Best(_))).count();
+    let said: usize = bench.said().iter().map(|said| said.split('+').count() - 1).sum();
+    assert_eq!((bests, said), (many.len(), many.len()));
 }

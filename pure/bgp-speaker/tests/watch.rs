@@ -37,7 +37,7 @@ fn who_comes_later_finds_the_sessions_with_both_opens() {
     let found: Vec<Established> = bench.speaker.established().collect();
     assert_eq!(found.len(), 1);
     let session = &found[0];
-    assert_eq!((session.peer, session.conn, session.asn), (ip(PEER), conn, asn(65002)));
+    assert_eq!((session.peer, session.conn, session.asn), (ip(PEER).into(), conn, asn(65002)));
     assert_eq!((session.local, session.own_asn), (Some(ip("10.0.0.1")), asn(65000)));
     assert_eq!(session.received_open, open().encode());
     assert_eq!((session.sent_open[18], session.sent_open[19]), (1, 4), "no OPEN of version 4");
@@ -45,7 +45,7 @@ fn who_comes_later_finds_the_sessions_with_both_opens() {
     let notification = Notification::cease(Cease::AdministrativeShutdown, None);
     bench.handle(Input::Frame { conn, bytes: notification.encode() });
     let failure = Failure::Received(notification);
-    assert_eq!(watched(&mut bench), [Watched::Down { peer: ip(PEER), failure }]);
+    assert_eq!(watched(&mut bench), [Watched::Down { peer: ip(PEER).into(), failure }]);
     let conn = bench.connect(&open());
     let [Watched::Up(session)] = &watched(&mut bench)[..] else { panic!("not told") };
     assert_eq!((session.conn, &session.received_open), (conn, &open().encode()));
@@ -61,7 +61,7 @@ fn updates_are_told_as_they_came_and_changes_by_prefix() {
     else {
         panic!("{told:?}")
     };
-    assert_eq!((*of, bytes[18]), (ip(PEER), 2));
+    assert_eq!((*of, bytes[18]), (ip(PEER).into(), 2));
     let both = [prefix("10.9.0.0/24"), prefix("10.7.0.0/24")];
     assert_eq!(*paths, both.map(|prefix| (prefix, PathId::NONE)));
     let has = |prefix| used.contains(&Watched::Used(prefix));
@@ -91,7 +91,7 @@ fn another_import_policy_is_told_and_both_forms_can_be_seen() {
     bench.announce(conn, &[nine]);
     bench.speaker.watch(ALL);
     let path =
-        |bench: &Bench, accepted| bench.speaker.path_in(&ip(PEER), &nine, PathId::NONE, accepted);
+        |bench: &Bench, accepted| bench.speaker.path_in(ip(PEER), &nine, PathId::NONE, accepted);
     assert!(path(&bench, true).is_some() && path(&bench, true) == path(&bench, false));
     let mut wanted = doc(&[peer(PEER)], &[]);
     wanted.peers[0].rules.export = Some(policy("none", Action::Reject));
@@ -101,7 +101,7 @@ fn another_import_policy_is_told_and_both_forms_can_be_seen() {
     bench.desired("file", wanted);
     assert!(!bench.speaker.is_walking());
     let told = watched(&mut bench);
-    assert!(told.contains(&Watched::Imported { peer: ip(PEER) }), "{told:?}");
+    assert!(told.contains(&Watched::Imported { peer: ip(PEER).into() }), "{told:?}");
     assert!(told.contains(&Watched::Used(nine)), "{told:?}");
     assert!(path(&bench, true).is_none() && path(&bench, false).is_some());
     assert_eq!(bench.speaker.best_path(&nine), None);
@@ -127,7 +127,7 @@ fn paths_that_are_not_sent_again_in_a_refresh_are_told_of() {
         bench.announce(conn, &again.iter().map(|text| prefix(text)).collect::<Vec<_>>());
         bench.handle(Input::Frame { conn, bytes: refresh(RefreshKind::End) });
         let told = watched(&mut bench);
-        let is = |told: &Watched| *told == Watched::Swept { peer: ip(PEER) };
+        let is = |told: &Watched| *told == Watched::Swept { peer: ip(PEER).into() };
         assert_eq!(told.iter().any(is), swept, "{told:?}");
     }
 }
@@ -154,5 +154,5 @@ fn a_message_that_was_not_taken_as_it_stands_says_so() {
         _ => false,
     };
     assert!(told.iter().any(of_nine), "{told:?}");
-    assert_eq!(bench.speaker.path_in(&ip(PEER), &nine, PathId::NONE, false), None);
+    assert_eq!(bench.speaker.path_in(ip(PEER), &nine, PathId::NONE, false), None);
 }

@@ -7,14 +7,18 @@
 
 mod asn;
 mod link;
+mod mix;
 mod prefix;
 mod route;
+mod scoped;
 mod time;
 
 pub use asn::{Asn, AsnError, RouterId, RouterIdError};
 pub use link::{LinkName, LinkNameError};
+pub use mix::split_mix;
 pub use prefix::{Family, Prefix, PrefixError};
 pub use route::{NextHop, Route, RouteTarget, is_link_local};
+pub use scoped::{ScopedAddr, ScopedAddrError};
 pub use time::Timestamp;
 
 #[cfg(test)]

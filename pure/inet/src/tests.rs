@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{Asn, LinkName, Prefix, PrefixError, RouterId};
+use crate::{Asn, LinkName, Prefix, PrefixError, RouterId, ScopedAddr};
 
 fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -51,4 +51,34 @@ fn router_id_and_link_name_refuse_what_the_wire_or_kernel_would() {
     assert!("sixteen-letters-".parse::<LinkName>().is_err());
     assert!("a/b".parse::<LinkName>().is_err());
     assert_eq!("fifteen-letters".parse::<LinkName>().unwrap().as_str(), "fifteen-letters");
+}
+
+#[test]
+fn a_link_local_address_is_told_apart_by_its_link() {
+    let same = |text: &str| {
+        let address: ScopedAddr = text.parse().unwrap();
+        assert_eq!(address.to_string(), text);
+        address
+    };
+    for text in ["10.0.0.3", "2001:db8::3", "169.254.0.1", "fe80::1", "fe80::1%eth0", "fe80::1%a%b"]
+    {
+        same(text);
+    }
+    let (one, other) = (same("fe80::1%eth0"), same("fe80::1%eth1"));
+    assert!(one < other && one.address() == other.address());
+    assert!(same("fe80::1").is_ambiguous() && !one.is_ambiguous());
+    // A link says nothing more of an address that is one everywhere.
+    let global: IpAddr = "10.0.0.3".parse().unwrap();
+    assert_eq!(ScopedAddr::new(global, one.link()), same("10.0.0.3"));
+    for text in [
+        "",
+        "%eth0",
+        "fe80::1%",
+        "fe80::1%a/b",
+        "10.0.0.3%eth0",
+        "::1%lo",
+        "fe80::1%0123456789abcdef",
+    ] {
+        assert!(text.parse::<ScopedAddr>().is_err(), "{text:?}");
+    }
 }

@@ -18,6 +18,7 @@ fn main() -> Result<(), Error> {
         let resolve_via_default = false;
         let objects = None;
         let mut table = RouteTable::new(Config {
+            vrf: None,
             table,
             protocol,
             metric,

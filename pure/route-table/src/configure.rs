@@ -11,6 +11,11 @@ impl RouteTable {
         &self.config
     }
 
+    /// Whether this is in force already, so that taking it changes nothing; `install` aside.
+    pub fn is_configured(&self, config: &Config) -> bool {
+        Config { install: self.config.install, ..config.clone() } == self.config
+    }
+
     /// Whether the kernel was read since the start, and since the place of our routes changed.
     pub fn is_synced(&self) -> bool {
         self.synced
@@ -25,10 +30,10 @@ impl RouteTable {
     /// place, so all is as at the start: nothing is written before the next snapshot, and what that
     /// holds of ours stays until it is wanted or swept. Whether routes are written stays as it is.
     pub(crate) fn configure(&mut self, new: Config) {
-        let new = Config { install: self.config.install, ..new };
-        if self.config == new {
+        if self.is_configured(&new) {
             return;
         }
+        let new = Config { install: self.config.install, ..new };
         let old = std::mem::replace(&mut self.config, new);
         self.drop_all_leaving();
         if old.objects != self.config.objects {

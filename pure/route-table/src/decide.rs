@@ -44,7 +44,7 @@ impl Choice {
 impl RouteTable {
     /// The best offer that leads somewhere.
     pub(crate) fn choose(&self, entry: &Entry) -> Option<Choice> {
-        if !self.config.install {
+        if !self.config.writes() {
             return None;
         }
         entry.offers.as_slice().iter().enumerate().find_map(|(at, offer)| {

@@ -203,9 +203,14 @@ impl RouteTable {
 
     fn link(&mut self, link: Link) {
         let (index, name, up) = (link.index, link.name, link.up);
+        let part_of = (link.master, link.vrf_table);
         let old = self.links.insert(index, link);
         let before = old.as_ref().map(|old| (old.name, old.up));
         if before == Some((name, up)) {
+            // It may be a part of another VRF.
+            if old.is_some_and(|old| (old.master, old.vrf_table) != part_of) {
+                self.links_changed();
+            }
             return;
         }
         // A renamed link is one that went away and one that came.

@@ -16,6 +16,9 @@ use crate::{ObjectId, RouteTable, Target};
 /// The most groups that one set keeps beside its own: each takes a message when it leads elsewhere.
 const MAX_MORE: usize = 7;
 
+/// The most groups that are looked at before each thing that is put out.
+const LOOKS: usize = 8;
+
 /// A group that its set has left, while routes name it.
 #[derive(Debug)]
 pub(crate) struct Leaving {
@@ -65,9 +68,13 @@ impl RouteTable {
         }
     }
 
-    /// Looks at the groups that were left. Next hops are settled before.
+    /// Looks at the groups that were left: while there is something to be put out at a few each
+    /// time, those that have waited longest; else at all. Next hops are settled before.
     pub(crate) fn settle_leaving(&mut self) {
-        for mut leaving in std::mem::take(&mut self.leaving) {
+        let quiet = self.out.is_empty() && self.dirty.is_empty();
+        let looks = if quiet { usize::MAX } else { LOOKS };
+        let later = self.leaving.split_off(self.leaving.len().min(looks));
+        for mut leaving in std::mem::replace(&mut self.leaving, later) {
             match self.look(&leaving) {
                 Verdict::Join => self.join(&leaving),
                 Verdict::Wait(others) => {

@@ -116,7 +116,7 @@ impl RouteTable {
             self.release_target(old.target);
         }
         // Nothing is written, and nothing is to be taken back: no need to decide that.
-        let installs = self.config.install;
+        let installs = self.config.writes();
         let idle = |entry: &Entry| {
             let nothing = entry.actual == Actual::Absent && entry.flight.is_none();
             !installs && nothing && !entry.queued

@@ -181,7 +181,7 @@ impl Walk<'_> {
         let table = self.table;
         let shortest = if table.config.resolve_via_default { 0 } else { 1 };
         let looked_up = |route: &&KernelRoute| table.config.lookup.contains(&route.table);
-        let with_ours = table.config.install && table.config.lookup.contains(&table.config.table);
+        let with_ours = table.config.writes() && table.config.lookup.contains(&table.config.table);
         for len in
             table.lengths.of(Family::of(address)).range(shortest..).rev().map(|(len, _)| *len)
         {

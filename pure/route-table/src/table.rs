@@ -252,6 +252,12 @@ impl RouteTable {
         None
     }
 
+    /// The link of the VRF of this name and its table; none while there is no such VRF.
+    pub fn vrf(&self, name: &LinkName) -> Option<(LinkIndex, u32)> {
+        let link = self.links.values().find(|link| link.name == *name)?;
+        Some((link.index, link.vrf_table?))
+    }
+
     /// Where a next hop leads now, tracked or not; nothing is remembered.
     pub fn resolve(&self, hop: &NextHop) -> Resolution {
         resolve::next_hop(self, hop).0
@@ -282,12 +288,26 @@ impl RouteTable {
         self.links.get(&index).is_some_and(|link| link.up)
     }
 
+    /// The link of this name, if packets can leave by it, and of our VRF's table.
     pub(crate) fn link_up_named(&self, name: &LinkName) -> Option<LinkIndex> {
-        self.links.values().find(|link| link.up && link.name == *name).map(|link| link.index)
+        let link = self.links.values().find(|link| link.up && link.name == *name)?;
+        self.is_within(link.index).then_some(link.index)
     }
 
+    /// Other VRFs may have the same addresses.
     pub(crate) fn is_own_address(&self, address: &IpAddr) -> bool {
         self.own_addresses.contains_key(address)
+            && (self.config.vrf.is_none()
+                || self
+                    .addresses
+                    .iter()
+                    .any(|(link, addresses)| addresses.contains(address) && self.is_within(*link)))
+    }
+
+    /// Whether a link is a part of the VRF whose table is ours; without one all links are.
+    fn is_within(&self, link: LinkIndex) -> bool {
+        let Some(vrf) = &self.config.vrf else { return true };
+        self.vrf_of(link).is_some_and(|(master, _)| master.name == *vrf)
     }
 
     pub(crate) fn is_ours(&self, route: &KernelRoute) -> bool {

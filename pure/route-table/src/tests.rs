@@ -6,3 +6,4 @@ mod redistribute;
 mod routes;
 mod text;
 mod tracking;
+mod vrf;

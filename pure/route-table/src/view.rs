@@ -98,7 +98,7 @@ impl RouteTable {
             }
             None if entry.adopted => RouteState::Stale,
             None if entry.offers.as_slice().is_empty() => RouteState::Pending,
-            None if !self.config.install => RouteState::NotInstalled,
+            None if !self.config.writes() => RouteState::NotInstalled,
             None => RouteState::Unresolved,
             Some(_) if wanted == actual && entry.flight.is_none() => RouteState::Installed,
             Some(_) => self.refused(place).map_or(RouteState::Pending, RouteState::Failed),

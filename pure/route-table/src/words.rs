@@ -38,8 +38,10 @@ impl ObjectIds {
 /// Which kernel routes are ours, and how to use the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The table that is written.
+    /// The table that is written; 0: there is none now, and so nothing is written.
     pub table: u32,
+    /// The VRF whose table that is: next hops are on links that are a part of it.
+    pub vrf: Option<LinkName>,
     /// Our protocol id.
     pub protocol: u8,
     /// The metric of all our routes.
@@ -53,6 +55,13 @@ pub struct Config {
     /// The numbers of our next-hop objects; none: routes carry their legs themselves. Where the
     /// kernel knows no objects ([`crate::Snapshot::objects`]), they do so too.
     pub objects: Option<ObjectIds>,
+}
+
+impl Config {
+    /// Whether routes are written: they are to be, and there is a table for them.
+    pub(crate) fn writes(&self) -> bool {
+        self.install && self.table != 0
+    }
 }
 
 /// What happened.

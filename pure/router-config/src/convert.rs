@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use bgp_packet::{AddPathMode, Origin};
+use bgp_packet::{AddPathMode, DEFAULT_LOCAL_PREF, Origin};
 use bgp_policy::{Policy, PolicySet, Unresolved};
 use bgp_session::{GracefulRestartConfig, LongLivedConfig, PeerConfig};
 use bgp_speaker::{
@@ -13,6 +13,7 @@ use bgp_speaker::{
 };
 use inet::{Family, Prefix};
 
+use crate::ao::AoSecret;
 use crate::document::{AttributeSet, DEFAULT_FIB_TABLE, Document, PathGroup};
 use crate::parts::{Aggregate, Discard, MultiPath};
 use crate::peer::{
@@ -27,7 +28,7 @@ const DYNAMIC_LIMIT: u32 = 100;
 /// What the program around the speaker can do for a document.
 #[derive(Clone, Copy)]
 pub struct Host<'h> {
-    /// Reads the file of a `password_file`; gives its content, or why not.
+    /// Reads the file of a `password_file` or `key_file`; gives its content, or why not.
     pub read: &'h dyn Fn(&str) -> Result<String, String>,
     /// The keys beside those of BGP that it does something with, as [`Document::host_keys`] names
     /// them. The others are refused.
@@ -73,7 +74,7 @@ impl Document {
                 multi_path: self.multipath(),
                 transit: self.transit.unwrap_or(true),
                 require_policy: self.require_policy.unwrap_or(false),
-                default_local_pref: self.default_local_pref.unwrap_or(100),
+                default_local_pref: self.default_local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
             }),
             (None, None) => None,
             (None, Some(_)) => return Err(missing("asn", "router_id")),
@@ -95,12 +96,17 @@ impl Document {
             })
         });
         let redistribute = self.redistribute.iter().map(|r| {
-            let policy = r.policy.as_deref().map(|policy| set.chain([policy])).transpose();
+            let policy = one_policy(r.policy.as_deref(), &set);
             Ok(Redistribution {
                 source: r.source,
                 table: r.table.unwrap_or(DEFAULT_FIB_TABLE),
                 policy: policy.map_err(|e| unresolved(name, format!("redistribute: {e}")))?,
             })
+        });
+        let aggregates = self.aggregates.iter().map(|a| {
+            let policy = one_policy(a.policy.as_deref(), &set);
+            let policy = policy.map_err(|e| unresolved(name, format!("aggregates: {e}")))?;
+            Ok(Aggregation { policy, ..Aggregation::from(a) })
         });
         Ok(Desired {
             global,
@@ -109,7 +115,7 @@ impl Document {
             dynamic: dynamic.collect::<Result<_, Problem>>()?,
             originate: self.paths.iter().flat_map(PathGroup::originations).collect(),
             redistribute: redistribute.collect::<Result<_, Problem>>()?,
-            aggregates: self.aggregates.iter().map(Aggregation::from).collect(),
+            aggregates: aggregates.collect::<Result<_, Problem>>()?,
         })
     }
 
@@ -124,6 +130,7 @@ impl Document {
     /// The keys of this document that are for the program around the speaker.
     pub fn host_keys(&self) -> Vec<&'static str> {
         let keys = [
+            ("fib.vrf", self.fib_options.vrf.is_some()),
             ("fib.metric", self.fib_options.metric.is_some()),
             ("fib.next_hop_objects", self.fib_options.next_hop_objects.is_some()),
             ("fib.distance", self.fib_options.distance.of_learned()),
@@ -198,6 +205,7 @@ impl Neighbor {
             },
             tcp: TcpOptions {
                 password: self.key(name, host)?,
+                ao: self.ao(name, host)?,
                 ttl_security: self.ttl_security,
                 interface: self.interface,
             },
@@ -213,11 +221,27 @@ impl Neighbor {
         }
         let Some(file) = &self.password_file else { return Ok(None) };
         let bad = |message| unresolved(name, format!("password_file: {message}"));
-        let content = (host.read)(file).map_err(|why| bad(format!("{file:?}: {why}")))?;
-        // An editor leaves a line end behind.
-        let secret = crate::Secret::new(content.trim_end_matches(['\r', '\n']))
-            .ok_or_else(|| bad(format!("{file:?} has not 1 to 80 octets")))?;
-        Ok(Some(bgp_speaker::Secret::new(secret.reveal())))
+        key_of_file(file, host).map(Some).map_err(bad)
+    }
+
+    /// The keys of TCP-AO, from the document or from their files.
+    fn ao(&self, name: &str, host: Host<'_>) -> Result<Option<bgp_speaker::TcpAo>, Problem> {
+        let Some(ao) = &self.tcp_ao else { return Ok(None) };
+        let keys = ao.keys.iter().map(|key| {
+            let secret = match &key.key {
+                AoSecret::Key(secret) => bgp_speaker::Secret::new(secret.reveal()),
+                AoSecret::File(file) => key_of_file(file, host)
+                    .map_err(|message| unresolved(name, format!("tcp_ao: key_file: {message}")))?,
+            };
+            Ok(bgp_speaker::AoKey {
+                send_id: key.send_id,
+                receive_id: key.recv_id,
+                algorithm: key.algorithm.unwrap_or_default(),
+                include_options: ao.includes_options(),
+                secret,
+            })
+        });
+        Ok(Some(bgp_speaker::TcpAo { keys: keys.collect::<Result<_, Problem>>()? }))
     }
 
     /// The speaker's configuration of this peer's session, defaults filled in.
@@ -356,7 +380,7 @@ fn origination(
 
 impl From<&Aggregate> for Aggregation {
     fn from(aggregate: &Aggregate) -> Aggregation {
-        let Aggregate { prefix, summary_only, discard, attributes, groups } = aggregate;
+        let Aggregate { prefix, summary_only, discard, attributes, policy: _, groups } = aggregate;
         Aggregation {
             route: origination(*prefix, attributes, groups),
             summary_only: summary_only.unwrap_or(false),
@@ -365,8 +389,22 @@ impl From<&Aggregate> for Aggregation {
                 Some(Discard::Unreachable) => Some(bgp_speaker::Discard::Unreachable),
                 Some(Discard::None) => None,
             },
+            policy: None,
         }
     }
+}
+
+fn one_policy(name: Option<&str>, set: &PolicySet) -> Result<Option<Policy>, Unresolved> {
+    name.map(|name| set.chain([name])).transpose()
+}
+
+/// The key in a file; else why there is none, without what is in it.
+fn key_of_file(file: &str, host: Host<'_>) -> Result<bgp_speaker::Secret, String> {
+    let content = (host.read)(file).map_err(|why| format!("{file:?}: {why}"))?;
+    // An editor leaves a line end behind.
+    let secret = crate::Secret::new(content.trim_end_matches(['\r', '\n']))
+        .ok_or_else(|| format!("{file:?} has not 1 to 80 octets"))?;
+    Ok(bgp_speaker::Secret::new(secret.reveal()))
 }
 
 /// Several policies as one; none of none.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::net::IpAddr;
 
-use inet::Prefix;
+use bgp_speaker::AoChange;
+use inet::{Prefix, ScopedAddr};
 
+use crate::ao::TcpAo;
 use crate::document::{AttributeSet, Document};
+use crate::parts::FibOptions;
 use crate::peer::{Neighbor, NextHopMode};
 
 /// What a new document of an owner changes against the old one.
@@ -16,7 +18,7 @@ pub struct Diff {
     pub changes: Vec<String>,
     /// Sessions that a changed neighbor resets, and why. A changed AS number or router id of our
     /// own resets all sessions, which is not said here.
-    pub resets: Vec<(IpAddr, String)>,
+    pub resets: Vec<(ScopedAddr, String)>,
     /// The same for unnumbered neighbors (by interface) and dynamic ones (by prefix).
     pub other_resets: Vec<(String, String)>,
 }
@@ -37,7 +39,9 @@ impl Document {
         diff.value("grpc", &self.grpc, &new.grpc);
         diff.value("health_port", &self.health_port, &new.health_port);
         diff.value("fib.table", &self.fib_table(), &new.fib_table());
-        diff.differs("the options of fib", &self.fib_options, &new.fib_options);
+        diff.value("fib.vrf", &self.fib_options.vrf, &new.fib_options.vrf);
+        let options = |document: &Document| FibOptions { vrf: None, ..document.fib_options };
+        diff.differs("the options of fib", &options(self), &options(new));
         diff.value("endpoint", &self.endpoint, &new.endpoint);
         diff.differs("channels", &self.channels, &new.channels);
         let (was, is) = (&self.definitions, &new.definitions);
@@ -94,8 +98,10 @@ impl Diff {
     }
 
     fn neighbors(&mut self, old: &[Neighbor], new: &[Neighbor]) {
-        let before: BTreeMap<IpAddr, &Neighbor> = old.iter().map(|n| (n.address, n)).collect();
-        let after: BTreeMap<IpAddr, &Neighbor> = new.iter().map(|n| (n.address, n)).collect();
+        let before: BTreeMap<ScopedAddr, &Neighbor> =
+            old.iter().map(|n| (n.scoped_address(), n)).collect();
+        let after: BTreeMap<ScopedAddr, &Neighbor> =
+            new.iter().map(|n| (n.scoped_address(), n)).collect();
         for (address, neighbor) in &after {
             let what = format!("neighbor {address}");
             let reset = self.peer(&what, before.get(address).copied(), neighbor);
@@ -186,6 +192,11 @@ fn peer_keys(old: &Neighbor, new: &Neighbor) -> (Vec<&'static str>, Vec<&'static
     };
     let (mut hard, mut live) = (keys(planned.resets), keys(planned.live));
     live.dedup();
+    match TcpAo::change(old.tcp_ao.as_ref(), new.tcp_ao.as_ref()) {
+        AoChange::Nothing => {}
+        AoChange::Live => live.push("tcp_ao"),
+        AoChange::Reset => hard.push("tcp_ao"),
+    }
     let h = &mut hard;
     differing(h, "interface", &old.interface, &new.interface);
     differing(h, "ttl_security", &old.ttl_security, &new.ttl_security);

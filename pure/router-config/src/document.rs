@@ -6,7 +6,7 @@ use bgp_policy::Definitions;
 use inet::{Asn, Prefix, RouterId};
 use serde::Serialize;
 
-use crate::parts::{Aggregate, Bmp, Channel, FibOptions, Mrt, MultiPath, Redistribute};
+use crate::parts::{Aggregate, Bmp, Channel, FibOptions, FibPlace, Mrt, MultiPath, Redistribute};
 use crate::peer::{DynamicNeighbors, Neighbor, Unnumbered};
 use crate::text;
 
@@ -80,7 +80,7 @@ pub struct Document {
 /// Best routes go into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Fib {
-    /// The kernel's table, 1 to 2^32 - 1.
+    /// The kernel's table, 1 to 2^32 - 1; not looked at where [`FibOptions::vrf`] is given.
     pub table: u32,
 }
 
@@ -124,11 +124,20 @@ impl Document {
     }
 
     /// The kernel table that best routes are written to; nothing is written when there is none.
+    pub fn fib_place(&self) -> Option<FibPlace> {
+        let table = match (&self.fib, &self.fib_endpoint) {
+            (Some(fib), _) => fib.table,
+            (None, Some(_)) => self.fib_table.unwrap_or(DEFAULT_FIB_TABLE),
+            (None, None) => return None,
+        };
+        Some(self.fib_options.vrf.map_or(FibPlace::Table(table), FibPlace::Vrf))
+    }
+
+    /// Its number, where that is given.
     pub fn fib_table(&self) -> Option<u32> {
-        match (&self.fib, &self.fib_endpoint) {
-            (Some(fib), _) => Some(fib.table),
-            (None, Some(_)) => Some(self.fib_table.unwrap_or(DEFAULT_FIB_TABLE)),
-            (None, None) => None,
+        match self.fib_place()? {
+            FibPlace::Table(table) => Some(table),
+            FibPlace::Vrf(_) => None,
         }
     }
 

@@ -1,10 +1,9 @@
 //! Changing a part of a document.
 
-use std::net::IpAddr;
-
-use inet::Prefix;
+use inet::{Prefix, ScopedAddr};
 
 use crate::document::Document;
+use crate::peer::Neighbor;
 
 impl Document {
     /// Lays another document over this one: its keys replace ours, its neighbors those with the
@@ -65,7 +64,9 @@ impl Document {
         self.definitions.community_lists.extend(definitions.community_lists);
         self.definitions.as_path_lists.extend(definitions.as_path_lists);
         self.definitions.policies.extend(definitions.policies);
-        replace_items(&mut self.neighbors, neighbors, |a, b| a.address == b.address);
+        replace_items(&mut self.neighbors, neighbors, |a, b| {
+            a.scoped_address() == b.scoped_address()
+        });
         replace_items(&mut self.unnumbered, unnumbered, |a, b| a.interface == b.interface);
         replace_items(&mut self.dynamic_neighbors, dynamic_neighbors, |a, b| a.prefix == b.prefix);
         replace_items(&mut self.redistribute, redistribute, |a, b| {
@@ -82,10 +83,16 @@ impl Document {
         }
     }
 
-    /// Takes a neighbor out; false when there was none.
-    pub fn remove_neighbor(&mut self, address: &IpAddr) -> bool {
+    /// Takes a neighbor out; false when there was none. The link of a link-local address may be left
+    /// out where there is only one.
+    pub fn remove_neighbor(&mut self, address: &ScopedAddr) -> bool {
+        let alone =
+            |neighbor: &Neighbor| address.is_ambiguous() && neighbor.address == address.address();
+        let several = self.neighbors.iter().filter(|neighbor| alone(neighbor)).count() > 1;
         let before = self.neighbors.len();
-        self.neighbors.retain(|neighbor| neighbor.address != *address);
+        self.neighbors.retain(|neighbor| {
+            neighbor.scoped_address() != *address && (several || !alone(neighbor))
+        });
         self.neighbors.len() < before
     }
 

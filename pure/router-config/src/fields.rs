@@ -282,9 +282,28 @@ impl<'n> Fields<'n> {
                 let message = format!("`{key}` is not built yet");
                 report.add(place(name), Reason::NotBuiltYet, message);
             } else {
-                let message = format!("unknown key `{key}`; there are: {}", self.known.join(", "));
+                let meant = nearest(key, &self.known)
+                    .map(|known| format!(" (did you mean `{known}`?)"))
+                    .unwrap_or_default();
+                let known = self.known.join(", ");
+                let message = format!("unknown key `{key}`{meant}; there are: {known}");
                 report.add(place(name), Reason::UnknownKey, message);
             }
         }
     }
+}
+
+/// The name that a misspelt key is nearest to: no more than a third of it is wrong.
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    // A key is whatever the document has; comparing takes the product of both lengths.
+    if key.len() > 2 * known.iter().map(|known| known.len()).max()? {
+        return None;
+    }
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&key, known), *known))
+        .filter(|(distance, _)| *distance <= key.chars().count() / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ao;
 mod convert;
 mod diff;
 mod document;
@@ -22,12 +23,13 @@ mod text;
 mod tree;
 mod write;
 
+pub use ao::{AoKey, AoSecret, TcpAo};
 pub use convert::Host;
 pub use diff::{Diff, key_of};
 pub use document::{AttributeSet, DEFAULT_FIB_TABLE, Document, Fib, PathGroup, SCHEMA_VERSION};
 pub use parts::{
-    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Discard, Distances, FibOptions, Mrt, MultiPath,
-    Redistribute, RouterEnd,
+    Aggregate, Bmp, BmpTable, Channel, ChannelEnd, Discard, Distances, FibOptions, FibPlace, Mrt,
+    MultiPath, Redistribute, RouterEnd,
 };
 pub use peer::{
     AddPath, AddPathSend, AsnMatch, Bfd, DynamicNeighbors, GracefulRestart, LocalAs, LongLived,

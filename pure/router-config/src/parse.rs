@@ -1,5 +1,6 @@
 //! The tree to a checked document.
 
+mod ao;
 mod neighbor;
 mod parts;
 mod policy;

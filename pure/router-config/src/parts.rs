@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bgp_policy::KernelSource;
-use inet::{Family, Prefix};
+use inet::{Family, LinkName, Prefix};
 use serde::Serialize;
 
 use crate::document::AttributeSet;
@@ -31,6 +31,9 @@ pub struct MultiPath {
 /// How routes are written into the kernel, beside the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FibOptions {
+    /// The VRF whose table they go to: then no table is given by number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<LinkName>,
     /// The kernel's metric, 1 to 2^32 - 1; 4271 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
@@ -84,6 +87,9 @@ pub struct Aggregate {
     /// Its path attributes.
     #[serde(skip_serializing_if = "AttributeSet::is_empty")]
     pub attributes: AttributeSet,
+    /// The policy that it goes through; it is taken as it is when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Only to peers of one of these groups; to all when empty.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
@@ -167,16 +173,51 @@ pub struct Channel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "protocol", rename_all = "lowercase")]
 pub enum ChannelEnd {
-    /// Tables of the kernel.
+    /// Tables of the kernel, at least one of either kind.
     Kernel {
-        /// At least one.
+        /// By number.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         tables: Vec<u32>,
+        /// Those of VRFs, by the names of their devices.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        vrfs: Vec<LinkName>,
     },
     /// A router, by its API.
     Bgp {
         /// Where that is.
         endpoint: RouterEnd,
     },
+}
+
+/// A table of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FibPlace {
+    /// By its number, 1 to 2^32 - 1.
+    Table(u32),
+    /// That of a VRF, by the name of its device.
+    Vrf(LinkName),
+}
+
+impl ChannelEnd {
+    /// The kernel's tables that it is; none for a router.
+    pub fn places(&self) -> impl Iterator<Item = FibPlace> + '_ {
+        let (tables, vrfs): (&[u32], &[LinkName]) = match self {
+            ChannelEnd::Kernel { tables, vrfs } => (tables, vrfs),
+            ChannelEnd::Bgp { .. } => (&[], &[]),
+        };
+        let vrfs = vrfs.iter().copied().map(FibPlace::Vrf);
+        tables.iter().copied().map(FibPlace::Table).chain(vrfs)
+    }
+}
+
+/// As in "where routes are": `100`, `vrf blue`.
+impl fmt::Display for FibPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FibPlace::Table(table) => write!(f, "{table}"),
+            FibPlace::Vrf(name) => write!(f, "vrf {name}"),
+        }
+    }
 }
 
 /// Where a router's API is.

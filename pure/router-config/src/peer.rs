@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use bgp_packet::Role;
-use inet::{Asn, Family, LinkName, Prefix, RouterId};
+use inet::{Asn, Family, LinkName, Prefix, RouterId, ScopedAddr};
 use serde::Serialize;
+
+use crate::ao::TcpAo;
 
 /// One peer; `None` is the speaker's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Neighbor {
     pub password: Option<Secret>,
     /// The file that has this key; the program reads it.
     pub password_file: Option<String>,
+    /// TCP-AO (RFC 5925), in place of a password.
+    pub tcp_ao: Option<TcpAo>,
     /// Seconds: 0 or 3 to 65535.
     pub hold_time: Option<u16>,
     /// Seconds, at most the hold time.
@@ -250,6 +254,11 @@ impl Neighbor {
     /// What stands for the address where there is none.
     pub const NO_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
+    /// What it is known by: its address, a link-local one with its interface.
+    pub fn scoped_address(&self) -> ScopedAddr {
+        ScopedAddr::new(self.address, self.interface)
+    }
+
     /// A neighbor with defaults for all but address and AS number.
     pub fn new(address: IpAddr, asn: Asn) -> Neighbor {
         Neighbor {
@@ -266,6 +275,7 @@ impl Neighbor {
             ttl_security: None,
             password: None,
             password_file: None,
+            tcp_ao: None,
             hold_time: None,
             keepalive_time: None,
             connect_retry_time: None,

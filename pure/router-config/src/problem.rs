@@ -37,6 +37,8 @@ pub enum Reason {
     Missing,
     /// A value that cannot be.
     BadValue,
+    /// A file that cannot be read: there is none, or the system does not give it.
+    Unreadable,
 }
 
 impl fmt::Display for Reason {
@@ -48,6 +50,7 @@ impl fmt::Display for Reason {
             Reason::Doubled => "doubled",
             Reason::Missing => "missing",
             Reason::BadValue => "bad-value",
+            Reason::Unreadable => "unreadable",
         })
     }
 }

@@ -73,7 +73,10 @@ impl Serialize for FibAsWritten<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let options = &self.0.fib_options;
         let mut to = Entries(s.serialize_map(None)?);
-        to.some("table", &self.0.fib.map(|fib| fib.table))?;
+        match options.vrf {
+            Some(vrf) => to.value("vrf", vrf)?,
+            None => to.some("table", &self.0.fib.map(|fib| fib.table))?,
+        }
         to.some("metric", &options.metric)?;
         to.some("next_hop_objects", &options.next_hop_objects)?;
         if options.distance != crate::Distances::default() {
@@ -151,6 +154,7 @@ impl Neighbor {
         to.some("ttl_security", &self.ttl_security)?;
         to.some("password", &self.password.as_ref().map(crate::Secret::reveal))?;
         to.some("password_file", &self.password_file)?;
+        to.some("tcp_ao", &self.tcp_ao)?;
         to.some("hold_time", &self.hold_time)?;
         to.some("keepalive_time", &self.keepalive_time)?;
         to.some("connect_retry_time", &self.connect_retry_time)?;

@@ -27,12 +27,14 @@ fn refused(text: &str, expect: &[&str]) {
 fn aggregates_have_attributes_groups_and_a_way_to_drop_the_rest() {
     let document = again(
         r#"
+policies: {mark: [{action: accept}]}
 aggregates:
   - {prefix: 10.0.0.0/8}
   - prefix: fd00::/16
     summary_only: true
     discard: unreachable
     attributes: {origin: incomplete, local_pref: 50, med: 7, communities: ["65000:1", no-export], large_communities: ["65000:1:2"]}
+    policy: mark
     groups: [spines]
   - {prefix: 0.0.0.0/0, discard: none, summary_only: false}
 "#,
@@ -41,6 +43,9 @@ aggregates:
     let discards: Vec<_> = aggregates.iter().map(|a| (a.summary_only, a.discard)).collect();
     let (blackhole, unreachable) = (Discard::Blackhole, Discard::Unreachable);
     assert_eq!(discards, [(false, Some(blackhole)), (true, Some(unreachable)), (false, None)]);
+    let policies: Vec<_> =
+        aggregates.iter().map(|a| a.policy.as_ref().map(|policy| policy.name())).collect();
+    assert_eq!(policies, [None, Some("mark"), None]);
     let Origination { origin, local_pref, med, communities, groups, .. } = &aggregates[1].route;
     assert_eq!((*origin, *local_pref, *med), (Origin::Incomplete, Some(50), Some(7)));
     assert_eq!((communities.len(), groups.len()), (2, 1));
@@ -52,9 +57,9 @@ aggregates:
             "r:3:5: `prefix` is missing (missing)",
             "r:3:20: summary_only: 1 is not true or false (bad-value)",
             "r:5:5: aggregate 10.0.0.0/8 is there twice (doubled)",
-            "r:5:26: `policy` is not built yet (not-built-yet)",
+            "r:5:34: policy: there is no policy \"p\" (bad-value)",
             "r:5:50: unknown key `weight`; there are: origin, local_pref, med, multi_exit_disc, communities, large_communities (unknown-key)",
-            "r:5:62: unknown key `only`; there are: prefix, summary_only, discard, attributes, groups (unknown-key)",
+            "r:5:62: unknown key `only`; there are: prefix, summary_only, discard, attributes, policy, groups (unknown-key)",
         ],
     );
     let changed =

@@ -152,6 +152,7 @@ fn peers_that_cannot_be_are_refused_with_their_place() {
     // The keys, what the place points at, and the message.
     let cases: &[(&str, &str, &str)] = &[
         ("ttl_security: 255", "255", "ttl_security: 255 is not a number from 1 to 254"),
+        (r#"name: "a\nb""#, r#""a\nb""#, "name: \"a\\nb\" is not one line of text"),
         (
             "ttl_security: 1, ebgp_multihop: 2",
             "1,",
@@ -194,7 +195,11 @@ fn peers_that_cannot_be_are_refused_with_their_place() {
             "1}}",
             "restart_after: it needs the action `restart`",
         ),
-        ("max_prefixes: {ipv5: 1}", "ipv5", "unknown key `ipv5`; there are: ipv4, ipv6"),
+        (
+            "max_prefixes: {ipv5: 1}",
+            "ipv5",
+            "unknown key `ipv5` (did you mean `ipv4`?); there are: ipv4, ipv6",
+        ),
         ("bfd: {interval: 5}", "5}", "interval: 5 is not a number from 10 to 60000"),
         ("template: x", "x,", "template: there is no template \"x\""),
         (
@@ -217,7 +222,7 @@ fn peers_that_cannot_be_are_refused_with_their_place() {
         "templates:\n  t: {asn: 0, limit: 3}\nneighbors:\n- {interface: a, template: t}\n- {address: fe80::1, asn: 1}\n- {asn: 1}\n- {interface: b, asn: 9..3}\n",
         &[
             "r:2:12: asn: AS number 0 is reserved (bad-value)",
-            "r:2:15: unknown key `limit`; there are: asn, router_id, port, passive, local_address, ebgp_multihop, ttl_security, password, password_file, hold_time, keepalive_time, connect_retry_time, send_hold_time, families, extended_next_hop, extended_messages, graceful_restart, long_lived_graceful_restart, add_path, local_as, role, role_strict, max_prefixes, bfd, shutdown, allow_own_as, accept_as_sets, as_override, remove_private_as, next_hop, next_hop_self, route_reflector_client, import, export, groups (unknown-key)",
+            "r:2:15: unknown key `limit`; there are: asn, router_id, port, passive, local_address, ebgp_multihop, ttl_security, password, password_file, tcp_ao, hold_time, keepalive_time, connect_retry_time, send_hold_time, families, extended_next_hop, extended_messages, graceful_restart, long_lived_graceful_restart, add_path, local_as, role, role_strict, max_prefixes, bfd, shutdown, allow_own_as, accept_as_sets, as_override, remove_private_as, next_hop, next_hop_self, route_reflector_client, import, export, groups (unknown-key)",
             "r:5:13: address: fe80::1: a link-local address needs an `interface` (bad-value)",
             "r:6:3: `address` or `interface` is missing (missing)",
             "r:7:23: asn: the range 9..3 ends before it begins (bad-value)",
@@ -293,6 +298,7 @@ mrt: {directory: /var/lib/sart, table_interval: 3600, updates_interval: 300}
 fn what_does_nothing_yet_is_refused_by_its_name() {
     // These are for the program around the speaker, which says what it can do.
     for (text, key) in [
+        ("fib: {vrf: blue}", "fib.vrf"),
         ("fib: {metric: 7}", "fib.metric"),
         ("fib: {next_hop_objects: false}", "fib.next_hop_objects"),
         ("fib: {distance: {ebgp: 9}}", "fib.distance"),
@@ -352,6 +358,7 @@ fn each_key_of_a_peer_reaches_the_speaker() {
         "ebgp_multihop: 2",
         "ttl_security: 1",
         "password: x",
+        "tcp_ao: {keys: [{id: 1, key: x}]}",
         "hold_time: 9",
         "keepalive_time: 9",
         "connect_retry_time: 9",

@@ -48,7 +48,7 @@ policies:
           med: 5
           weight: ..10
           communities: {any: [customers], all: [65000:1, blackhole], none: ["65000:9*0"]}
-          extended_communities: [rt:65000:*, soo:10.0.0.1:7, raw:4004*, "bandwidth:65000:125000000"]
+          extended_communities: [rt:65000:*, soo:10.0.0.1:7, raw:4004*, "bandwidth:65000:125000000", "bandwidth:*:*"]
           large_communities: ["65000:*:1-9"]
           community_count: 3..
           as_path: {any: [transit, 65009 .*], none: [^666]}
@@ -70,7 +70,7 @@ policies:
     default: accept
   plain:
     - set: {prepend: 2, med: remove, next_hop: 10.0.0.9, communities: []}
-    - set: {next_hop: unchanged, local_pref: 5}
+    - set: {next_hop: unchanged, local_pref: 5, discard: true}
     - set: {next_hop: peer}
       action: accept
   empty: {}
@@ -89,7 +89,7 @@ fn policies_are_read_and_written() {
         shown,
         "policy plain
   1 set {med: remove, next_hop: 10.0.0.9, prepend: 2, communities: {replace: []}} next
-  2 set {local_pref: 5, next_hop: unchanged} next
+  2 set {local_pref: 5, next_hop: unchanged, discard: true} next
   3 set {next_hop: peer} accept"
     );
     let shown = set.get("from-spine").unwrap().to_string();

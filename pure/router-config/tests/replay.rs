@@ -51,6 +51,14 @@ fn first() -> Vec<seeds::Seed> {
              asn: 1, import: [p]}]\n",
         ),
         ("json", r#"{"asn":65000,"router_id":"10.0.0.1","paths":[{"prefixes":["10.0.0.0/8"]}]}"#),
+        (
+            "tcp-ao",
+            "templates: {t: {asn: external, tcp_ao: {keys: [{id: 0, key: \"a: b\"}]}}}\n\
+             neighbors:\n- address: 10.0.0.2\n  asn: 65001\n  tcp_ao:\n    keys:\n    \
+             - {id: 1, key_file: /k, algorithm: hmac-sha1-96}\n    \
+             - {send_id: 2, recv_id: 3, key: k, algorithm: aes-128-cmac-96}\n    \
+             include_options: false\n- {interface: eth0, template: t}\n",
+        ),
         ("refused", "asn: 0\nneighbours: []\nneighbors: [{asn: x}, {asn: x}]\n"),
     ];
     texts.map(|(name, text)| ("config_document", name, text.as_bytes().to_vec())).to_vec()

@@ -176,7 +176,8 @@ fn another_table_and_metric_and_a_table_that_is_a_world_of_its_own() {
         other.expect("10.0.0.0/8=169.254.1.2%a1").await;
         // As a VRF's table: the static routes of `main` mean nothing there.
         let owner = Owner { table: 1001, ..Owner::ROUTER };
-        let mut vrf = Router::with(fib::vrf_config(owner, true));
+        let config = Config { lookup: vec![owner.table], ..fib::config(owner, true) };
+        let mut vrf = Router::with(config);
         vrf.bgp("10.0.0.0/8=9.9.9.9");
         vrf.bgp("20.0.0.0/8=8.8.8.8");
         let inside = OwnRoutes::open(Owner { table: 1001, protocol: 4, metric: 0 }, &[]).unwrap();

@@ -21,7 +21,7 @@ async fn a_connection_before_its_key_has_it_too() {
     sockets.adopt(conn, 1);
 
     // Signed segments are taken by a socket with the key alone.
-    options::add_key(&stream, localhost, 32, &auth).unwrap();
+    options::dial_with(&stream, localhost, &auth).unwrap();
     let keepalive = [&[0xFF; 16][..], &[0, 19, 4]].concat();
     stream.write_all(&keepalive).unwrap();
     loop {

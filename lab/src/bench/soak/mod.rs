@@ -19,7 +19,8 @@ use super::cell::{self, Cell};
 use super::daemon::Daemon;
 use super::drive::{self, Until};
 use super::feed::{self, Way};
-use super::model::{Held, Index, Model};
+use super::kernel::Monitor;
+use super::model::{ABSENT, Held, Index, Model};
 use super::session::Session;
 use super::table::Table;
 use super::template::Shape;
@@ -81,6 +82,8 @@ struct Outcome {
     ways: Ways,
     /// The longest time for which some session heard nothing.
     silence: Duration,
+    /// The router's kernel has held the routes, too.
+    kernel: bool,
     /// CPU seconds of the router while it was under changes, and of the others.
     cpu: [f64; 2],
     /// Resident bytes before the changes, at the peak, and once all is as before.
@@ -90,7 +93,7 @@ struct Outcome {
 /// Runs the soak.
 ///
 /// # Errors
-/// When a session is lost, a receiver's table is not exact in the end, a marker does not get
+/// When a session is lost, a receiver's table or the kernel's is not exact in the end, a marker does not get
 /// through, the load was not what it shall be, or memory does not return.
 pub(super) fn run(args: SoakArgs) -> Result<()> {
     let sartd = match &args.sartd {
@@ -118,6 +121,8 @@ struct Soak<'a> {
     table: &'a Table,
     cell: Cell,
     sessions: Vec<Session>,
+    /// What the router's kernel holds, where it is to hold the routes.
+    kernel: Option<Monitor>,
     feeds: feed::Feeds,
     others: Others,
     silence: Duration,
@@ -129,10 +134,14 @@ impl<'a> Soak<'a> {
         let others = Others::start()?;
         let deadline = Instant::now() + LIMIT / 2;
         let mut cell = Cell::new()?;
+        let listen = || anyhow::Ok(Monitor::new(cell.netlink()?, &table.keys));
+        let mut kernel = args.kernel.then(listen).transpose()?;
+        kernel.iter_mut().for_each(|kernel| kernel.expect(gateways(&feeds.model)));
         let shape = Shape { peers: SENDERS + RECEIVERS, kernel: args.kernel };
         Daemon::Sart.start(&mut cell, sartd, shape, deadline)?;
         let sessions = Vec::new();
-        let mut soak = Soak { table, cell, sessions, feeds, others, silence: Duration::ZERO };
+        let silence = Duration::ZERO;
+        let mut soak = Soak { table, cell, sessions, kernel, feeds, others, silence };
         for number in 0..shape.peers {
             let mut session = Session::dial_holding(number, HOLD_TIME, deadline)
                 .map_err(|error| soak.explain(error))?;
@@ -193,7 +202,8 @@ impl<'a> Soak<'a> {
         self.exact(Instant::now()).context("back to the first table")?;
         let memory = [before, self.cell.usage().memory, self.cell.resident()];
         let ways = markers.ways()?;
-        Ok(Outcome { table, under, changes, rest, ways, silence: self.silence, cpu, memory })
+        let (kernel, silence) = (self.kernel.is_some(), self.silence);
+        Ok(Outcome { table, under, changes, rest, ways, silence, kernel, cpu, memory })
     }
 
     /// Makes changes at the rate that is wanted and sends the markers on their way.
@@ -232,14 +242,22 @@ impl<'a> Soak<'a> {
                 held.expect(Arc::clone(model));
             }
         }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.expect(gateways(model));
+        }
     }
 
-    /// Waits until every receiver holds exactly what it shall hold; it must stay so. Gives the time
-    /// since `start` at which it was so.
+    /// Waits until every receiver, and the kernel where it takes part, holds exactly what it shall
+    /// hold; it must stay so. Gives the time since `start` at which it was so.
     fn exact(&mut self, start: Instant) -> Result<Duration> {
         let took = self.serve(Until::Complete, start + LIMIT)? - start;
         self.serve(Until::Over, Instant::now() + QUIET)?;
-        let complaint = drive::complaint(&self.sessions, None);
+        if let Some(kernel) = &mut self.kernel {
+            // What was heard is one thing, what is there another: the whole table is read.
+            kernel.ask()?;
+            self.serve(Until::Complete, Instant::now() + LIMIT)?;
+        }
+        let complaint = drive::complaint(&self.sessions, self.kernel.as_ref());
         ensure!(complaint.is_empty(), "it was complete and then was not: {complaint}");
         Ok(took)
     }
@@ -249,7 +267,7 @@ impl<'a> Soak<'a> {
         loop {
             // In slices, so that silence is seen when there is some.
             let slice = deadline.min(Instant::now() + Duration::from_secs(1));
-            let done = drive::run(&mut self.sessions, None, until, slice);
+            let done = drive::run(&mut self.sessions, self.kernel.as_mut(), until, slice);
             let now = Instant::now();
             for (number, session) in self.sessions.iter().enumerate() {
                 let silence = now.saturating_duration_since(session.heard);
@@ -282,6 +300,13 @@ impl<'a> Soak<'a> {
         let log = self.cell.log();
         if log.is_empty() { error } else { anyhow!("{error:#}; the daemon's log: {log}") }
     }
+}
+
+/// The gateway of each prefix in the router's kernel: its sender, 0 where there is none.
+fn gateways(model: &Model) -> Vec<u32> {
+    let each = model.want.iter().zip(&model.from);
+    each.map(|(want, from)| if *want == ABSENT { 0 } else { feed::address((*from).into()) })
+        .collect()
 }
 
 impl Outcome {

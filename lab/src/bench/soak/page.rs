@@ -33,6 +33,9 @@ impl fmt::Display for Outcome {
             ("with the first table again", mib(after)),
         ];
         f.write_str("| | |\n|---|---|\n")?;
+        if self.kernel {
+            f.write_str("| routes missing, stale or wrong in the kernel at the end | 0 |\n")?;
+        }
         lines.iter().try_for_each(|(name, value)| writeln!(f, "| {name} | {value} |"))
     }
 }
@@ -40,7 +43,10 @@ impl fmt::Display for Outcome {
 pub(super) fn page(args: &SoakArgs, version: &str, outcome: &Outcome) -> String {
     let machine = machine();
     let kernel = match args.kernel {
-        true => "The router also writes every route into the kernel. ",
+        true => {
+            "The router also writes every route into the kernel, whose whole table is read at the \
+             end and must be exact too. "
+        }
         false => "",
     };
     format!(

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use bgp_packet::{AddPathMode, Attributes, Capability, Open, Origin, Segment};
 use inet::{Family, Prefix};
 
+/// Where the codes of path attributes stand.
+pub(super) const CODES: &str = "bgp.update.path_attribute.type_code";
+
 /// The fields that tshark is asked for. Those of one name stand in their order in the message,
 /// with commas between.
 pub(super) const ASKED: &[&str] = &[
@@ -29,7 +32,7 @@ pub(super) const ASKED: &[&str] = &[
     "bgp.notify.communication",
     "bgp.route_refresh.afi",
     "bgp.route_refresh.subtype",
-    "bgp.update.path_attribute.type_code",
+    CODES,
     "bgp.update.path_attribute.origin",
     "bgp.update.path_attribute.as_path_segment.type",
     "bgp.update.path_attribute.as_path_segment.length",
@@ -142,6 +145,15 @@ pub(super) fn next_hop(set: &Attributes, family: Family, fields: &mut Fields) {
         (IpAddr::V6(address), _) => put(fields, MP[1], [address]),
     }
     put(fields, MP[2], set.next_hop.link_local);
+}
+
+/// Where announced prefixes of a family stand, with a next hop of a family.
+pub(super) fn place(family: Family, hop: Family) -> &'static str {
+    match (family, hop) {
+        (Family::Ipv4, Family::Ipv4) => "bgp.nlri_prefix",
+        (Family::Ipv4, Family::Ipv6) => "bgp.mp_reach_nlri_ipv4_prefix",
+        (Family::Ipv6, _) => "bgp.mp_reach_nlri_ipv6_prefix",
+    }
 }
 
 /// Prefixes in a field that says where they stand.

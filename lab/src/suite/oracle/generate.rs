@@ -1,27 +1,29 @@
-//! Messages of our codec, each with what tshark has to read in it, and damaged ones.
+//! Messages of our codec, each with what has to be read in it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, bail};
 use bgp_packet::{
     AddPathMode, AsPath, Attributes, BgpNextHop, Capability, Cease, FamilyFlags, GracefulRestart,
-    KEEPALIVE, Message, Notification, Open, Options, Origin, PathId, PeerKind, RefreshKind,
-    Segment, UnknownAttribute, Verdict, decode, encode_attributes, encode_route_refresh,
-    pack_paths, pack_withdrawn,
+    KEEPALIVE, Notification, Open, Options, Origin, PathId, PeerKind, RefreshKind, Segment,
+    UnknownAttribute, encode_attributes, encode_route_refresh, pack_paths, pack_withdrawn,
 };
 use inet::{Asn, Family, Prefix, RouterId};
 
-use super::fields::{self, Fields, put};
+use super::damage::codes;
+use super::fields::{self, CODES, Fields, put};
 use crate::bench::random::Random;
 
 /// A message and what stands in it.
 pub(super) struct Sample {
     pub(super) frame: Vec<u8>,
+    /// As whom we read it.
+    pub(super) options: Options,
     pub(super) fields: Fields,
 }
 
 /// Everything that stands in an UPDATE is compared, LOCAL_PREF and ORIGINATOR_ID too.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { ipv4_over_ipv6: true, ..Options::new(PeerKind::Internal) }
 }
 
@@ -114,7 +116,12 @@ fn attributes(random: &mut Random, hop: Family) -> Result<Attributes> {
     })
 }
 
-fn routes(random: &mut Random, family: Family, hop: Family, ids: bool) -> Result<Sample> {
+pub(super) fn routes(
+    random: &mut Random,
+    family: Family,
+    hop: Family,
+    ids: bool,
+) -> Result<Sample> {
     let set = attributes(random, hop)?;
     let prefixes = prefixes(random, family)?;
     let flags = if ids { FamilyFlags::NONE.with(family) } else { FamilyFlags::NONE };
@@ -125,19 +132,15 @@ fn routes(random: &mut Random, family: Family, hop: Family, ids: bool) -> Result
     let encoded = encode_attributes(&set, &options);
     let frame = one(pack_paths(&encoded, &set.next_hop, paths.iter().copied(), &options)?)?;
     let mut fields = fields::message(2, frame.len());
-    codes(&frame, &mut fields);
+    put(&mut fields, CODES, codes(&frame));
     fields::attributes(&set, &mut fields);
     fields::next_hop(&set, family, &mut fields);
-    let place = match (family, hop) {
-        (Family::Ipv4, Family::Ipv4) => "bgp.nlri_prefix",
-        (Family::Ipv4, Family::Ipv6) => "bgp.mp_reach_nlri_ipv4_prefix",
-        (Family::Ipv6, _) => "bgp.mp_reach_nlri_ipv6_prefix",
-    };
+    let place = fields::place(family, hop);
     fields::prefixes(&prefixes, place, &mut fields);
     if ids {
         put(&mut fields, "bgp.nlri_path_id", paths.iter().map(|(id, _)| id.0));
     }
-    Ok(Sample { frame, fields })
+    Ok(Sample { frame, options, fields })
 }
 
 fn withdrawal(random: &mut Random, family: Family) -> Result<Sample> {
@@ -147,12 +150,12 @@ fn withdrawal(random: &mut Random, family: Family) -> Result<Sample> {
     let place = match family {
         Family::Ipv4 => "bgp.withdrawn_prefix",
         Family::Ipv6 => {
-            put(&mut fields, "bgp.update.path_attribute.type_code", [15]);
+            put(&mut fields, CODES, [15]);
             "bgp.mp_unreach_nlri_ipv6_prefix"
         }
     };
     fields::prefixes(&prefixes, place, &mut fields);
-    Ok(Sample { frame, fields })
+    Ok(Sample { frame, options: options(), fields })
 }
 
 fn one(frames: Vec<Vec<u8>>) -> Result<Vec<u8>> {
@@ -191,7 +194,7 @@ fn open(random: &mut Random) -> Result<Sample> {
     let frame = open.encode();
     let mut fields = fields::message(1, frame.len());
     fields::open(&open, &mut fields);
-    Ok(Sample { frame, fields })
+    Ok(Sample { frame, options: options(), fields })
 }
 
 fn small(random: &mut Random) -> Result<Sample> {
@@ -226,163 +229,5 @@ fn small(random: &mut Random) -> Result<Sample> {
             frame
         }
     };
-    Ok(Sample { frame, fields })
-}
-
-/// One attribute out of an UPDATE.
-#[derive(Clone)]
-pub(super) struct Loose {
-    flags: u8,
-    code: u8,
-    value: Vec<u8>,
-}
-
-/// The attributes of an UPDATE of ours that withdraws nothing, and the NLRI behind them.
-fn taken_apart(frame: &[u8]) -> (Vec<Loose>, Vec<u8>) {
-    let (mut loose, mut rest) = (Vec::new(), frame.get(21..).unwrap_or_default());
-    let nlri = match rest.split_first_chunk::<2>() {
-        Some((length, body)) => {
-            let (list, nlri) =
-                body.split_at_checked(u16::from_be_bytes(*length).into()).unwrap_or((body, &[]));
-            rest = list;
-            nlri.to_vec()
-        }
-        None => Vec::new(),
-    };
-    while let [flags, code, tail @ ..] = rest {
-        let (length, tail) = match (flags & 0x10, tail) {
-            (0, [length, tail @ ..]) => (usize::from(*length), tail),
-            (_, [high, low, tail @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), tail),
-            _ => break,
-        };
-        let (value, tail) = tail.split_at_checked(length).unwrap_or((tail, &[]));
-        loose.push(Loose { flags: flags & !0x10, code: *code, value: value.to_vec() });
-        rest = tail;
-    }
-    (loose, nlri)
-}
-
-fn put_together(list: &[Loose], nlri: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for one in list {
-        match u8::try_from(one.value.len()) {
-            Ok(length) => bytes.extend([one.flags, one.code, length]),
-            Err(_) => {
-                bytes.extend([one.flags | 0x10, one.code]);
-                bytes.extend((one.value.len() as u16).to_be_bytes());
-            }
-        }
-        bytes.extend(&one.value);
-    }
-    let mut frame = vec![0xff; 16];
-    frame.extend((23 + bytes.len() as u16 + nlri.len() as u16).to_be_bytes());
-    frame.extend([2, 0, 0]);
-    frame.extend((bytes.len() as u16).to_be_bytes());
-    frame.extend(bytes);
-    frame.extend(nlri);
-    frame
-}
-
-/// The codes of the attributes, in their order.
-fn codes(frame: &[u8], fields: &mut Fields) {
-    let (list, _) = taken_apart(frame);
-    put(fields, "bgp.update.path_attribute.type_code", list.iter().map(|one| one.code));
-}
-
-/// What is true of a damaged message.
-pub(super) enum Damaged {
-    /// We read it, and this is what stands in it.
-    Read(Fields),
-    /// We refuse or discard some of it, with reasons of ours that tshark need not have.
-    Refused,
-    /// An attribute or a prefix goes on behind its end: whoever looks sees that.
-    Overrun,
-}
-
-/// A damaged UPDATE of IPv4 routes.
-pub(super) fn damaged(random: &mut Random) -> Result<(Vec<u8>, Damaged)> {
-    let whole = routes(random, Family::Ipv4, Family::Ipv4, false)?;
-    let (mut list, mut nlri) = taken_apart(&whole.frame);
-    let (frame, overrun) = match random.below(8) {
-        0 => {
-            // The last prefix has no end; tshark leaves it out without a word.
-            nlri.extend([32, 1, 2]);
-            (put_together(&list, &nlri), false)
-        }
-        1 => {
-            nlri.extend([33 + random.below(200) as u8, 1, 2, 3, 4, 5]);
-            (put_together(&list, &nlri), true)
-        }
-        2 => {
-            // The last attribute is longer than the list.
-            list.push(Loose { flags: 0xc0, code: 32, value: vec![1; 12] });
-            let mut frame = put_together(&list, &[]);
-            let at = frame.len() - 13;
-            frame[at] = 13 + random.below(200) as u8;
-            (frame, true)
-        }
-        _ => {
-            for _ in 0..1 + random.below(2) {
-                change(random, &mut list);
-            }
-            (put_together(&list, &nlri), false)
-        }
-    };
-    let judged = judged(&frame, &list);
-    match (overrun, judged) {
-        (true, Damaged::Refused) => Ok((frame, Damaged::Overrun)),
-        (true, _) => bail!("we read what goes on behind its end: {frame:02x?}"),
-        (false, judged) => Ok((frame, judged)),
-    }
-}
-
-fn change(random: &mut Random, list: &mut Vec<Loose>) {
-    let at = random.below(list.len() as u64) as usize;
-    let Some(one) = list.get_mut(at) else { return };
-    match random.below(6) {
-        0 => one.flags ^= [0x80, 0x40, 0x20][random.below(3) as usize],
-        1 | 2 => {
-            let place = random.below(one.value.len() as u64) as usize;
-            if let Some(byte) = one.value.get_mut(place) {
-                *byte = random.next() as u8;
-            }
-        }
-        3 => one.value.truncate(one.value.len().saturating_sub(1 + random.below(8) as usize)),
-        4 => one.value.extend((0..1 + random.below(8)).map(|_| random.next() as u8)),
-        _ => drop(list.remove(at)),
-    }
-}
-
-/// What we make of it.
-fn judged(frame: &[u8], list: &[Loose]) -> Damaged {
-    let options = options();
-    let Ok(Message::Update(update)) = decode(frame, &options) else { return Damaged::Refused };
-    let ([reach], []) = (update.reach.as_slice(), update.malformed.as_slice()) else {
-        return Damaged::Refused;
-    };
-    let Verdict::Accept(set, discarded) = update.attributes.decode(&options, reach.next_hop) else {
-        return Damaged::Refused;
-    };
-    if !discarded.is_empty() || differs(list) {
-        return Damaged::Refused;
-    }
-    let mut fields = fields::message(2, frame.len());
-    codes(frame, &mut fields);
-    fields::attributes(&set, &mut fields);
-    fields::next_hop(&set, Family::Ipv4, &mut fields);
-    let prefixes: Vec<Prefix> = reach.nlri.iter().collect();
-    fields::prefixes(&prefixes, "bgp.nlri_prefix", &mut fields);
-    Damaged::Read(fields)
-}
-
-/// Where tshark differs with reason.
-fn differs(list: &[Loose]) -> bool {
-    list.iter().any(|one| match one.code {
-        // We read the first four octets of a longer one (RFC 7606 §7.9, RFC 9234 §5).
-        9 | 35 => one.value.len() != 4,
-        // Reserved communities; kinds of extended ones.
-        8 => one.value.chunks(4).any(|c| matches!(c, [0, 0, ..] | [0xff, 0xff, ..])),
-        16 => one.value.chunks(8).any(|c| !c.starts_with(&[0, 2])),
-        _ => false,
-    })
+    Ok(Sample { frame, options: options(), fields })
 }

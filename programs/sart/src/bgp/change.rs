@@ -37,7 +37,12 @@ pub(super) async fn apply(common: &Common, apply: Apply) -> Result<(), Failure> 
     if !may_go_on(common, &plan, keep_sessions, dry_run)? {
         return Ok(());
     }
-    let reply = accepted(router.apply(&owner, generation, &document, false).await?, &place)?;
+    // What was planned may be another thing by now: the router decides in the one call.
+    let reply = match keep_sessions {
+        true => router.apply_keeping_sessions(&owner, generation, &document, false).await?,
+        false => router.apply(&owner, generation, &document, false).await?,
+    };
+    let reply = accepted(reply, &place)?;
     output::answer(common.format(), &reply, |reply| text::applied(reply, false))
 }
 
@@ -46,11 +51,11 @@ pub(super) async fn reload(common: &Common, reload: Reload) -> Result<(), Failur
     let Reload { keep_sessions, dry_run: DryRun { dry_run } } = reload;
     const PLACE: &str = "the router's file";
     let router = connect::router(common)?;
-    let plan = accepted(router.reload(true).await?, PLACE)?;
+    let plan = accepted(router.reload(true, false).await?, PLACE)?;
     if !may_go_on(common, &plan, keep_sessions, dry_run)? {
         return Ok(());
     }
-    let reply = accepted(router.reload(false).await?, PLACE)?;
+    let reply = accepted(router.reload(false, keep_sessions).await?, PLACE)?;
     output::answer(common.format(), &reply, |reply| text::applied(reply, false))
 }
 
@@ -115,11 +120,11 @@ pub(super) async fn reset(common: &Common, reset: Reset) -> Result<(), Failure> 
     }
     let router = connect::router(common)?;
     let neighbor = match &reset.neighbor {
-        Some(who) => Some(connect::neighbor(&router, who).await?),
+        Some(who) => Some(connect::neighbor(&router, who).await?.to_string()),
         None => None,
     };
     let message = reset.message.as_deref().unwrap_or_default();
-    let reply = router.reset(neighbor, kind, message).await?;
+    let reply = router.reset(neighbor.as_deref(), kind, message).await?;
     if reply.neighbors.is_empty() && !reply.skipped.is_empty() {
         let skipped = reply.skipped.iter().map(|s| format!("{} ({})", s.neighbor, s.reason));
         let skipped = skipped.collect::<Vec<_>>().join(", ");
@@ -130,7 +135,8 @@ pub(super) async fn reset(common: &Common, reset: Reset) -> Result<(), Failure> 
 
 /// A document that has only this neighbor.
 pub(super) fn with_neighbor(add: AddNeighbor) -> Document {
-    let mut neighbor = router_config::Neighbor::new(add.address, add.asn);
+    let mut neighbor = router_config::Neighbor::new(add.address.address(), add.asn);
+    neighbor.interface = add.address.link();
     neighbor.name = add.name;
     neighbor.passive = add.passive.then_some(true);
     neighbor.hold_time = add.hold_time;

@@ -16,7 +16,7 @@ pub(super) async fn neighbors(common: &Common) -> Result<(), Failure> {
 pub(super) async fn neighbor(common: &Common, who: &str) -> Result<(), Failure> {
     let router = connect::router(common)?;
     let address = connect::neighbor(&router, who).await?;
-    let list = router.neighbors(Some(address)).await?;
+    let list = router.neighbors(Some(&address.to_string())).await?;
     match list.neighbors.first() {
         Some(neighbor) => output::answer(common.format(), neighbor, text::neighbor),
         None => Err(Failure::Refused(format!("there is no neighbor {address}"))),
@@ -58,10 +58,10 @@ pub(crate) struct Watched {
 pub(super) async fn bfd(common: &Common, who: Option<&str>) -> Result<(), Failure> {
     let router = connect::router(common)?;
     let only = match who {
-        Some(who) => Some(connect::neighbor(&router, who).await?),
+        Some(who) => Some(connect::neighbor(&router, who).await?.to_string()),
         None => None,
     };
-    let list = router.neighbors(only).await?.neighbors;
+    let list = router.neighbors(only.as_deref()).await?.neighbors;
     let watched = |n: v1::Neighbor| {
         let v1::Neighbor { address: neighbor, name, bfd, .. } = n;
         Some(Watched { neighbor, name, bfd: bfd? })
@@ -158,7 +158,7 @@ pub(super) async fn neighbor_policies(common: &Common) -> Result<(), Failure> {
 pub(super) async fn policies_of(common: &Common, who: &str) -> Result<(), Failure> {
     let router = connect::router(common)?;
     let address = connect::neighbor(&router, who).await?;
-    let list = router.neighbors(Some(address)).await?.neighbors;
+    let list = router.neighbors(Some(&address.to_string())).await?.neighbors;
     let Some(neighbor) = list.first() else {
         return Err(Failure::Refused(format!("there is no neighbor {address}")));
     };

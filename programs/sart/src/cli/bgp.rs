@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use inet::{Asn, Prefix, PrefixError, RouterId};
+use inet::{Asn, Prefix, PrefixError, RouterId, ScopedAddr};
 
 use super::{DryRun, FamilyArgs, Watch};
 use crate::help;
@@ -341,8 +341,8 @@ pub(crate) enum Neighbor {
     Add(Box<AddNeighbor>),
     /// Removes a neighbor that was added here.
     Del {
-        /// Its address.
-        address: IpAddr,
+        /// Its address; a link-local one with its link (fe80::1%eth0).
+        address: ScopedAddr,
         #[command(flatten)]
         dry_run: DryRun,
     },
@@ -365,8 +365,8 @@ pub(crate) enum Neighbor {
 
 #[derive(Args, Debug)]
 pub(crate) struct AddNeighbor {
-    /// Its address.
-    pub(crate) address: IpAddr,
+    /// Its address; a link-local one with its link (fe80::1%eth0).
+    pub(crate) address: ScopedAddr,
     /// Its AS number.
     pub(crate) asn: Asn,
     /// A name for people.

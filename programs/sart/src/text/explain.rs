@@ -17,8 +17,12 @@ pub(crate) fn explanation(explanation: &v1::Explanation, wide: bool, fully: bool
     let mut text = format!("{}\n\nPaths, the best first:\n", explanation.prefix);
     let _ = writeln!(text, "{}", numbered(&explanation.paths, wide));
     if !explanation.steps.is_empty() {
-        let _ = writeln!(text, "\nThe decision, step by step, until one path is left:");
+        let _ = writeln!(text, "\nThe decision, step by step, down to the path that is announced:");
         let _ = writeln!(text, "{}", decision(explanation));
+        let used = explanation.paths.iter().filter(|path| path.best || path.multipath).count();
+        if used > 1 {
+            let _ = writeln!(text, "The {used} best paths are as good and used together.");
+        }
     }
     if !explanation.imports.is_empty() {
         let _ = writeln!(text, "\nWhat import policies said:");
@@ -52,9 +56,10 @@ fn decision(explanation: &v1::Explanation) -> String {
     let row = |path: u32| {
         let cell = |step: &v1::DecisionStep| {
             let compared = step.compared.iter().find(|compared| compared.path == path);
-            compared.map_or(String::new(), |compared| match compared.out {
-                true => format!("{} (out)", compared.value),
-                false => compared.value.clone(),
+            compared.map_or(String::new(), |compared| match (compared.out, compared.behind) {
+                (true, _) => format!("{} (out)", compared.value),
+                (false, true) => format!("{} (used, not announced)", compared.value),
+                (false, false) => compared.value.clone(),
             })
         };
         let number = format!("#{}", path.saturating_add(1));
@@ -136,4 +141,50 @@ fn statements(policy: &v1::PolicyVerdict) -> String {
         let _ = writeln!(text, "    {} statement {}{name}: {matched}", step.policy, step.number);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use node_api::v1;
+
+    use super::explanation;
+
+    #[test]
+    fn paths_used_together_are_told_apart_where_one_is_announced() {
+        let path = |best, multipath| v1::Route { best, multipath, ..Default::default() };
+        let compared = |path, value: &str, out, behind| {
+            let value = value.to_owned();
+            v1::Compared { path, value, out, behind }
+        };
+        let step = |step: &str, compared| v1::DecisionStep { step: step.to_owned(), compared };
+        let explained = v1::Explanation {
+            prefix: "10.0.0.0/24".to_owned(),
+            paths: vec![path(true, false), path(false, true), path(false, false)],
+            steps: vec![
+                step("med", (0..3).map(|n| compared(n, "5", n == 2, false)).collect()),
+                step("router-id", (0..2).map(|n| compared(n, "2.2.2.2", false, n == 1)).collect()),
+            ],
+            ..Default::default()
+        };
+        let text = explanation(&explained, false, false);
+        let (_, decision) = text.split_once("The decision, ").unwrap();
+        let lines: Vec<String> = decision
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "step by step, down to the path that is announced:",
+                "PATH med router-id",
+                "#1 5 2.2.2.2",
+                "#2 5 2.2.2.2 (used, not announced)",
+                "#3 5 (out) -",
+                "The 2 best paths are as good and used together.",
+            ]
+        );
+        let alone =
+            v1::Explanation { paths: vec![path(true, false), path(false, false)], ..explained };
+        assert!(!explanation(&alone, false, false).contains("together"));
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) fn neighbors(list: &v1::NeighborList, wide: bool) -> String {
         let mut row = vec![
             n.address.clone(),
             if n.name == n.address { String::new() } else { n.name.clone() },
-            n.asn.to_string(),
+            asn_of(n),
             match n.idle_reason.as_str() {
                 "" => n.state().words().to_owned(),
                 why => format!("{} ({why})", n.state().words()),
@@ -77,7 +77,7 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
             let _ = writeln!(text, "  {:<14} {value}", format!("{name}:"));
         }
     };
-    line("Remote AS", n.asn.to_string());
+    line("Remote AS", asn_of(n));
     line("Wanted by", n.owner.clone());
     let word = if n.state() == v1::SessionState::Established { "up" } else { "since" };
     line("State", format!("{}, {word} {}", n.state().words(), age(n.since)));
@@ -98,6 +98,7 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     line("Import", n.import.join(", "));
     line("Export", n.export.join(", "));
     line("Signed by", n.authentication.clone());
+    line("Its keys", ao_keys(&n.tcp_ao_keys));
     line("Least TTL", some(n.minimum_ttl.into()));
     if let Some(s) = &n.session {
         for (name, value) in session(s) {
@@ -129,6 +130,29 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE", "LIMIT"];
     let _ = writeln!(text, "\n{}", table(header, rows));
     text
+}
+
+/// The ids of keys of TCP-AO, as they are sent and received.
+fn ao_keys(keys: &[v1::TcpAoKey]) -> String {
+    let words = keys.iter().enumerate().map(|(nth, key)| {
+        let v1::TcpAoKey { send_id, recv_id, algorithm, include_options } = key;
+        let id = match send_id == recv_id {
+            true => send_id.to_string(),
+            false => format!("{send_id}/{recv_id}"),
+        };
+        let first = if nth == 0 && keys.len() > 1 { " first" } else { "" };
+        let options = if *include_options { "" } else { " without options" };
+        format!("{id}{first} ({algorithm}{options})")
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Its AS number, once it is known.
+fn asn_of(n: &v1::Neighbor) -> String {
+    match n.asn {
+        0 => "-".to_owned(),
+        asn => asn.to_string(),
+    }
 }
 
 /// Why no session is tried, and until when.

@@ -31,6 +31,7 @@ const ATTRIBUTES: [Column; 5] = [
         named.chain(r.large_communities.iter().cloned()).collect::<Vec<_>>().join(" ")
     }),
 ];
+const WEIGHT: Column = ("WEIGHT", |r| r.weight.to_string());
 const WIDE: [Column; 5] = [
     ("EXTENDED", |r| {
         r.extended_communities.iter().map(|hex| extended(hex)).collect::<Vec<_>>().join(" ")
@@ -84,10 +85,15 @@ fn columns(whose: Whose, ids: bool, wide: bool) -> Vec<Column> {
     columns.extend(compared.then_some(BEST));
     columns.push(("PREFIX", |r| r.prefix.clone()));
     columns.extend(ids.then_some(PATH_ID));
-    columns.push(("NEXT HOP", |r| r.next_hop.clone()));
+    columns.push(("NEXT HOP", |r| match r.discard {
+        true => format!("{} (discard)", r.next_hop),
+        false => r.next_hop.clone(),
+    }));
     columns.extend(compared.then_some(FROM));
     columns.extend(ATTRIBUTES);
     if wide {
+        // A weight is never sent.
+        columns.extend(compared.then_some(WEIGHT));
         columns.extend(WIDE);
     }
     columns.extend(compared.then_some(REASON));
@@ -146,6 +152,20 @@ mod tests {
         check("", "local", "here");
         // Of an older router.
         check("", "", "here");
+    }
+
+    #[test]
+    fn weights_stand_in_wide_tables_and_dropped_paths_say_so() {
+        let (next_hop, weight) = ("10.0.0.1".to_owned(), 70_007);
+        let path = v1::Route { next_hop, weight, discard: true, ..Default::default() };
+        let plain = v1::Route { discard: false, ..path.clone() };
+        let text = |path: &v1::Route, whose, wide| routes(std::slice::from_ref(path), whose, wide);
+        let all = text(&path, Whose::Compared, true);
+        assert!(all.contains("WEIGHT") && all.contains(" 70007"), "{all}");
+        assert!(!text(&path, Whose::Compared, false).contains("70007"));
+        assert!(!text(&path, Whose::Sent, true).contains("WEIGHT"));
+        assert!(all.contains("10.0.0.1 (discard)"), "{all}");
+        assert!(!text(&plain, Whose::Compared, true).contains("discard"));
     }
 
     #[test]

@@ -103,6 +103,10 @@ pub(crate) fn json(router: &Router, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+fn ao_key(send_id: u32, recv_id: u32, algorithm: &str, include_options: bool) -> v1::TcpAoKey {
+    v1::TcpAoKey { send_id, recv_id, algorithm: algorithm.to_owned(), include_options }
+}
+
 fn neighbor() -> v1::Neighbor {
     v1::Neighbor {
         name: "spine0".to_owned(),
@@ -119,6 +123,8 @@ fn neighbor() -> v1::Neighbor {
         session: Some(v1::Session { remote_router_id: "1.1.1.9".to_owned(), ..Default::default() }),
         groups: vec!["core".to_owned(), "edge".to_owned()],
         import: vec!["from-spines".to_owned()],
+        authentication: "tcp-ao".to_owned(),
+        tcp_ao_keys: vec![ao_key(1, 1, "hmac-sha1-96", true), ao_key(2, 3, "hmac-sha256", false)],
         bfd: Some(v1::BfdStatus {
             state: "Down".to_owned(),
             remote_state: "AdminDown".to_owned(),
@@ -219,9 +225,10 @@ fn answer(call: Call) {
         Call::Apply(request, reply) => reply.send(Ok(applied(&request))),
         Call::Reload(request, reply) => {
             let document = "hold_time".to_owned();
-            let dry_run = request.dry_run;
+            let v1::ReloadRequest { dry_run, keep_sessions } = request;
             let owner = "file".to_owned();
-            let asked = v1::ApplyRequest { owner, document, dry_run, ..Default::default() };
+            let asked =
+                v1::ApplyRequest { owner, document, dry_run, keep_sessions, ..Default::default() };
             reply.send(Ok(applied(&asked)));
         }
         Call::Forget(request, reply) => {
@@ -284,6 +291,15 @@ fn applied(request: &v1::ApplyRequest) -> v1::ApplyReply {
         };
         return v1::ApplyReply { problems: vec![problem], ..Default::default() };
     }
+    // What it would reset has come up after the plan.
+    if request.document.contains("meanwhile") && request.keep_sessions && !request.dry_run {
+        let problem = v1::Problem {
+            reason: "resets-sessions".to_owned(),
+            message: "nothing is changed: it resets 9.9.9.9 (asn changed)".to_owned(),
+            ..Default::default()
+        };
+        return v1::ApplyReply { problems: vec![problem], ..Default::default() };
+    }
     let planned = if request.dry_run { "planned: " } else { "" };
     let reset =
         v1::Reset { neighbor: "9.9.9.9".to_owned(), reason: "hold_time changed".to_owned() };
@@ -343,7 +359,10 @@ fn explanation() -> v1::Explanation {
         best,
         ..Default::default()
     };
-    let compared = |path, value: &str, out| v1::Compared { path, value: value.to_owned(), out };
+    let compared = |path, value: &str, out| {
+        let value = value.to_owned();
+        v1::Compared { path, value, out, ..Default::default() }
+    };
     let step = |step: &str, compared| v1::DecisionStep { step: step.to_owned(), compared };
     let verdict = |accepted, decided: &str, failed: &str| v1::PolicyVerdict {
         accepted,

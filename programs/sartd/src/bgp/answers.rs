@@ -2,11 +2,10 @@
 //! a turn, and given up when nobody waits for them any more.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_speaker::{Cursor, Filter, Table, TablePage, TableRow};
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, ScopedAddr};
 use node_api::{Refusal, Reply, v1};
 
 use super::calls::Page;
@@ -52,8 +51,8 @@ pub(super) struct Explaining {
     pub(super) reply: Reply<v1::Explanation>,
     pub(super) prefix: Prefix,
     pub(super) answer: v1::Explanation,
-    pub(super) imports: VecDeque<IpAddr>,
-    pub(super) peers: VecDeque<IpAddr>,
+    pub(super) imports: VecDeque<ScopedAddr>,
+    pub(super) peers: VecDeque<ScopedAddr>,
 }
 
 /// What became of a slice.
@@ -234,6 +233,8 @@ mod tests {
             source: None,
             path_id: PathId(0),
             attributes: attributes.clone(),
+            weight: 0,
+            discard: false,
             stale: false,
             state: None,
         };

@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use bgp_policy::Definitions;
 use bgp_session::State;
-use bgp_speaker::{Desired, Input, Multipath, PeerSnapshot, Plan, Reset};
-use inet::{Family, Prefix};
+use bgp_speaker::{Desired, Input, Multipath, PeerSnapshot, Reset};
+use inet::{Family, Prefix, ScopedAddr};
 use node_api::{Call, Refusal, v1};
 use route_table::LinkIndex;
-use router_config::{Diff, Document};
+use router_config::Document;
 
 use super::answers::SLICE;
 use super::owners::{self, Accepted, FILE};
+use super::replies::{reply_to, resets_sessions, why_not};
 use super::router::Router;
-use super::show;
+use super::{keys, show};
 
 /// Prefixes in a page when the request does not say, and at most.
 const PAGE: u32 = 1000;
@@ -23,6 +24,15 @@ const MAX_PAGE: u32 = 2000;
 
 /// Octets of a shutdown communication (RFC 9003 §2).
 const MAX_COMMUNICATION: usize = 255;
+
+/// How far an apply may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct How {
+    /// Only say what would change.
+    pub(super) dry_run: bool,
+    /// What resets a session is refused.
+    pub(super) keep_sessions: bool,
+}
 
 impl Router {
     pub(super) fn call(&mut self, call: Call) {
@@ -33,15 +43,16 @@ impl Router {
         }
         match call {
             Call::Apply(request, reply) => {
-                let dry_run = request.dry_run;
+                let how = How { dry_run: request.dry_run, keep_sessions: request.keep_sessions };
                 let checked = self.parts.owners.check(request);
-                reply.send(Ok(self.accept(checked, dry_run)));
+                reply.send(Ok(self.accept(checked, how)));
             }
             Call::Edit(request, reply) => reply.send(match request.edit {
                 Some(edit) => {
                     let global = self.parts.speaker.global();
                     let checked = self.parts.owners.check_edit(edit, global);
-                    Ok(self.accept(checked, request.dry_run))
+                    let how = How { dry_run: request.dry_run, keep_sessions: false };
+                    Ok(self.accept(checked, how))
                 }
                 None => Err(Refusal::Invalid("the change is empty".to_owned())),
             }),
@@ -60,7 +71,7 @@ impl Router {
     pub(super) fn accept(
         &mut self,
         checked: Result<Accepted, Vec<router_config::Problem>>,
-        dry_run: bool,
+        how: How,
     ) -> v1::ApplyReply {
         let accepted = match checked {
             Ok(accepted) => accepted,
@@ -71,7 +82,15 @@ impl Router {
         };
         let plan = self.parts.speaker.plan(&accepted.owner, &accepted.desired);
         let mut reply = reply_to(&accepted.diff, &plan);
-        if dry_run {
+        reply.conflicts.extend(self.parts.owners.conflicts_with(&accepted));
+        if how.keep_sessions && !reply.resets.is_empty() {
+            reply.accepted = false;
+            reply.problems = vec![resets_sessions(&reply.resets)];
+            return reply;
+        }
+        let unsigned = keys::without_kernel(&accepted.desired);
+        if how.dry_run {
+            reply.conflicts.extend(unsigned);
             return reply;
         }
         let changed = !accepted.diff.is_empty();
@@ -85,6 +104,7 @@ impl Router {
         self.wanted_changed();
         self.parts.publisher.changed();
         reply.conflicts = self.conflicts_of(&owner);
+        reply.conflicts.extend(unsigned);
         reply
     }
 
@@ -94,6 +114,8 @@ impl Router {
             DifferentGlobal, DuplicateAggregate, DuplicateDynamic, DuplicatePeer, DuplicatePrefix,
             DuplicateUnnumbered, TooManyPeers,
         };
+        let ignored = self.parts.owners.ignored().into_iter();
+        let ignored = ignored.filter(|one| one.ignored == of).map(|one| one.to_string());
         self.parts
             .speaker
             .conflicts()
@@ -107,6 +129,7 @@ impl Router {
                 TooManyPeers { .. } => true,
             })
             .map(ToString::to_string)
+            .chain(ignored)
             .collect()
     }
 
@@ -160,11 +183,11 @@ impl Router {
         };
         let all = self.parts.speaker.peers();
         let peers: Vec<_> =
-            all.filter(|peer| only.is_none_or(|a| a == peer.config.address)).collect();
+            all.filter(|peer| only.is_none_or(|a| a == peer.wanted.key())).collect();
         let now = self.parts.clock.now();
         let mut reply = v1::ResetReply::default();
         for peer in peers {
-            let address = peer.config.address;
+            let address = peer.wanted.key();
             let skip = why_not(&peer, kind);
             match skip {
                 Some(reason) => {
@@ -210,7 +233,8 @@ impl Router {
             multi_path: global.is_some_and(|g| g.multi_path != Multipath::NONE),
             transit: global.is_some_and(|g| g.transit),
             port: self.parts.owners.port().into(),
-            fib_table: fib.map(|(table, _)| table),
+            // None, too, while its VRF is not there.
+            fib_table: fib.and(Some(self.parts.placement.place.table)).filter(|table| *table != 0),
             conditions: self.conditions(),
             owners: self.owners(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -246,18 +270,32 @@ impl Router {
             return Ok(v1::NeighborList { neighbors: self.neighbors(), conditions });
         }
         let address = self.known_peer(&request.address)?;
-        let snapshot = self.parts.speaker.peer(&address);
+        let snapshot = self.parts.speaker.peer(address);
         let neighbors = snapshot.iter().map(|peer| self.neighbor(peer)).collect();
         Ok(v1::NeighborList { neighbors, conditions })
     }
 
-    pub(super) fn known_peer(&self, text: &str) -> Result<IpAddr, Refusal> {
-        let address: IpAddr =
+    /// The peer of this address. The link of a link-local one may be left out where that says
+    /// enough.
+    pub(super) fn known_peer(&self, text: &str) -> Result<ScopedAddr, Refusal> {
+        let address: ScopedAddr =
             text.parse().map_err(|_| Refusal::Invalid(format!("{text:?} is no address")))?;
-        if self.parts.speaker.peer(&address).is_none() {
-            return Err(Refusal::NotFound(format!("there is no neighbor {address}")));
+        if self.parts.speaker.peer(address).is_some() {
+            return Ok(address);
         }
-        Ok(address)
+        let all = self.parts.speaker.peers().map(|peer| peer.wanted.key());
+        let meant =
+            |peer: &ScopedAddr| address.is_ambiguous() && peer.address() == address.address();
+        let found: Vec<ScopedAddr> = all.filter(meant).collect();
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(Refusal::NotFound(format!("there is no neighbor {address}"))),
+            several => {
+                let several: Vec<_> = several.iter().map(ToString::to_string).collect();
+                let message = format!("{address} is several neighbors: {}", several.join(", "));
+                Err(Refusal::Invalid(message))
+            }
+        }
     }
 
     /// What one slice finds; at least one prefix.
@@ -290,53 +328,6 @@ impl Router {
     pub(super) fn link(&self, index: LinkIndex) -> String {
         let link = self.parts.table.links().find(|link| link.index == index);
         link.map_or_else(|| format!("link {}", index.0), |link| link.name.to_string())
-    }
-}
-
-/// What a document changes: in words of the document, and what the speaker makes of it, which
-/// knows what other owners want and what files hold.
-fn reply_to(diff: &Diff, plan: &Plan) -> v1::ApplyReply {
-    let mut resets: BTreeMap<String, String> = BTreeMap::new();
-    for (what, reason) in &diff.other_resets {
-        resets.insert(what.clone(), reason.clone());
-    }
-    for address in &plan.removed {
-        resets.insert(address.to_string(), "it is removed".to_owned());
-    }
-    for (address, fields) in &plan.resets {
-        let said = diff.resets.iter().find(|(of, _)| of == address).map(|(_, why)| why.clone());
-        let fields = || format!("{} changed", fields.join(", "));
-        resets.insert(address.to_string(), said.unwrap_or_else(fields));
-    }
-    let resets = resets.into_iter().map(|(neighbor, reason)| v1::Reset { neighbor, reason });
-    v1::ApplyReply {
-        accepted: true,
-        changes: diff.changes.clone(),
-        resets: resets.collect(),
-        conflicts: plan.conflicts.iter().map(ToString::to_string).collect(),
-        ..Default::default()
-    }
-}
-
-/// Why a neighbor cannot be reset so.
-fn why_not(peer: &PeerSnapshot, kind: v1::ResetKind) -> Option<&'static str> {
-    let negotiated = peer.status.negotiated.as_deref();
-    match kind {
-        v1::ResetKind::Hard => None,
-        v1::ResetKind::SoftIn | v1::ResetKind::Soft => match negotiated {
-            None => Some("not-established"),
-            Some(negotiated) if !negotiated.route_refresh => {
-                Some("the peer does not answer ROUTE-REFRESH (RFC 2918)")
-            }
-            Some(_) => None,
-        },
-        v1::ResetKind::SoftOut | v1::ResetKind::Unknown => {
-            if negotiated.is_none() {
-                Some("not-established")
-            } else {
-                None
-            }
-        }
     }
 }
 

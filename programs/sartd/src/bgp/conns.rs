@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bgp_speaker::{ConnId, Input, TcpOptions};
-use inet::{LinkName, Timestamp};
+use inet::{ScopedAddr, Timestamp};
 use sockets::Dial;
 
 use super::links::{self, Facts};
@@ -24,8 +24,8 @@ pub(super) struct Conns {
     of_speaker: HashMap<ConnId, sockets::ConnId>,
     /// Our port and the peer's.
     ports: HashMap<ConnId, (u16, u16)>,
-    /// Our address of the session and the link of a link-local one, by peer.
-    local: BTreeMap<IpAddr, (IpAddr, Option<LinkName>)>,
+    /// Our address of the session, by peer.
+    local: BTreeMap<ScopedAddr, IpAddr>,
 }
 
 impl Conns {
@@ -55,7 +55,7 @@ impl Conns {
     }
 
     /// Addresses of peers that are no more are forgotten.
-    pub(super) fn forget_peer(&mut self, peer: &IpAddr) {
+    pub(super) fn forget_peer(&mut self, peer: &ScopedAddr) {
         self.local.remove(peer);
     }
 }
@@ -70,15 +70,12 @@ impl Router {
         local: Option<IpAddr>,
         (ttl, tcp): (u8, &TcpOptions),
     ) {
-        let key = tcp.password.as_ref().map(|key| sockets::Secret::new(key.reveal().as_bytes()));
-        let remote = match key {
-            // Never without the key that is wanted.
-            Some(Err(error)) => Err(error.to_string()),
-            Some(Ok(_)) | None => self.parts.edges.dialled(&self.parts.table, peer, tcp),
-        };
+        // Never without the key that is wanted.
+        let key = super::keys::auth(tcp);
+        let remote = key.and_then(|_| self.parts.edges.dialled(&self.parts.table, peer, tcp));
         match remote {
             Ok(remote) => {
-                let timeout = self.dial_time(&peer.ip());
+                let timeout = self.dial_time(ScopedAddr::new(peer.ip(), tcp.interface));
                 let dial = Dial { remote, local, ttl, timeout };
                 let socket = self.parts.sockets.connect(dial);
                 self.conns.insert(socket, conn);
@@ -89,7 +86,7 @@ impl Router {
 
     /// How long a dial may take: it ends before the session, whose timer has jitter of a quarter,
     /// dials anew, so that people are told that nobody answers.
-    fn dial_time(&self, peer: &IpAddr) -> Duration {
+    fn dial_time(&self, peer: ScopedAddr) -> Duration {
         let again = self.parts.speaker.peer(peer).map_or(0, |peer| peer.config.connect_retry_time);
         (Duration::from_secs(again.into()) * 7 / 10).clamp(SHORTEST_DIAL, DIAL_TIME)
     }
@@ -113,18 +110,18 @@ impl Router {
                 let speaker = ConnId::Accepted(conn.get());
                 self.conns.insert(conn, speaker);
                 self.conns.ports.insert(speaker, (local.port(), remote.port()));
-                self.local_address(now, remote, local.ip());
-                let (local, remote) = (local.ip(), remote.ip());
+                let (local, remote) = (local.ip(), self.scoped(remote));
+                self.local_address(now, remote, local);
                 self.tell(now, Input::Accepted { conn: speaker, local, remote });
                 // Nothing is kept of those who are not let in.
-                if self.parts.speaker.peer(&remote).is_none() {
+                if self.parts.speaker.peer(remote).is_none() {
                     self.conns.forget_peer(&remote);
                 }
             }
             Connected { conn, local, remote } => {
                 let Some(speaker) = self.conns.speaker(conn) else { return 0 };
                 self.conns.ports.insert(speaker, (local.port(), remote.port()));
-                self.local_address(now, remote, local.ip());
+                self.local_address(now, self.scoped(remote), local.ip());
                 self.tell(now, Input::Connected { conn: speaker, local: local.ip() });
             }
             ConnectFailed { conn, reason } => {
@@ -163,37 +160,34 @@ impl Router {
         Some(speaker)
     }
 
-    fn local_address(&mut self, now: Timestamp, remote: SocketAddr, local: IpAddr) {
-        let link = match remote {
-            SocketAddr::V4(_) => None,
-            SocketAddr::V6(v6) => {
-                let mut links = self.parts.table.links();
-                let scope = v6.scope_id();
-                links.find(|link| scope != 0 && link.index.0 == scope).map(|link| link.name)
-            }
+    /// The address of who is at the other end, with the link of a link-local one.
+    fn scoped(&self, remote: SocketAddr) -> ScopedAddr {
+        let scope = match remote {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
         };
-        self.conns.local.insert(remote.ip(), (local, link));
-        self.tell_local_address(now, remote.ip(), local, link);
+        let mut links = self.parts.table.links();
+        let link = links.find(|link| scope != 0 && link.index.0 == scope).map(|link| link.name);
+        ScopedAddr::new(remote.ip(), link)
     }
 
-    fn tell_local_address(
-        &mut self,
-        now: Timestamp,
-        peer: IpAddr,
-        local: IpAddr,
-        on: Option<LinkName>,
-    ) {
+    fn local_address(&mut self, now: Timestamp, peer: ScopedAddr, local: IpAddr) {
+        self.conns.local.insert(peer, local);
+        self.tell_local_address(now, peer, local);
+    }
+
+    fn tell_local_address(&mut self, now: Timestamp, peer: ScopedAddr, local: IpAddr) {
         // Told also when it is as before: the speaker, which compares itself, may have made the
         // peer anew in between.
-        let Facts { link, ipv4, ipv6 } = links::towards(&self.parts.table, peer, local, on);
+        let Facts { link, ipv4, ipv6 } = links::towards(&self.parts.table, peer, local);
         self.tell(now, Input::LocalAddress { peer, link, ipv4, ipv6 });
     }
 
     /// Links or addresses have changed.
     pub(super) fn refresh_local_addresses(&mut self, now: Timestamp) {
         let known: Vec<_> = self.conns.local.iter().map(|(peer, at)| (*peer, *at)).collect();
-        for (peer, (local, link)) in known {
-            self.tell_local_address(now, peer, local, link);
+        for (peer, local) in known {
+            self.tell_local_address(now, peer, local);
         }
     }
 }

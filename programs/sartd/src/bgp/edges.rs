@@ -2,18 +2,19 @@
 //! kernel's routes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV6};
 
 use bfd::Key;
 use bgp_policy::KernelSource;
 use bgp_speaker::{BfdSession, Input, KernelRoute, PeerSource, TcpOptions, TcpPeer, Who};
-use inet::{LinkName, NextHop, Prefix, Timestamp, is_link_local};
+use inet::{LinkName, NextHop, Prefix, ScopedAddr, Timestamp, is_link_local};
 use node_api::v1;
 use route_table::{LinkIndex, Origin, Redistributed, RouteTable, Selector};
-use sockets::{Auth, Found, Neighbors};
+use sockets::{Found, Neighbors};
 
 use super::bfd_task::{BfdTask, Standing};
 use super::clock::Clock;
+use super::keys;
 use super::router::Router;
 use super::show;
 
@@ -26,11 +27,9 @@ pub(super) struct Edges {
     key_errors: BTreeMap<Who, String>,
     /// What TCP must know, by whom it is of.
     peers: BTreeMap<Who, TcpOptions>,
-    /// The neighbors that were found, by link.
-    found: BTreeMap<LinkName, IpAddr>,
     /// BFD sessions that are wanted, and those among them that can be, by peer.
     sessions: Vec<BfdSession>,
-    keys: BTreeMap<IpAddr, Key>,
+    keys: BTreeMap<ScopedAddr, Key>,
 }
 
 impl Edges {
@@ -40,29 +39,14 @@ impl Edges {
             bfd,
             key_errors: BTreeMap::new(),
             peers: BTreeMap::new(),
-            found: BTreeMap::new(),
             sessions: Vec::new(),
             keys: BTreeMap::new(),
         }
     }
 
-    /// The link that a link-local peer is on.
-    pub(super) fn link_of(&self, address: &IpAddr) -> Option<LinkName> {
-        if !is_link_local(address) {
-            return None;
-        }
-        let configured = self.peers.get(&Who::Address(*address)).and_then(|tcp| tcp.interface);
-        let on = || self.found.iter().find(|(_, found)| *found == address).map(|(link, _)| *link);
-        configured.or_else(on)
-    }
-
-    /// An address as a next hop: a link-local one with its link.
-    pub(super) fn next_hop(&self, address: IpAddr, learned_from: &IpAddr) -> NextHop {
-        let link = match is_link_local(&address) {
-            true => self.link_of(&address).or_else(|| self.link_of(learned_from)),
-            false => None,
-        };
-        NextHop { interface: link, ..NextHop::from(address) }
+    /// What TCP knows of all peers.
+    pub(super) fn tcp_peers(&self) -> impl Iterator<Item = (&Who, &TcpOptions)> {
+        self.peers.iter()
     }
 
     /// The address to dial: a link-local one with its link.
@@ -74,8 +58,7 @@ impl Edges {
     ) -> Result<SocketAddr, String> {
         match peer {
             SocketAddr::V6(v6) if is_link_local(&peer.ip()) && v6.scope_id() == 0 => {
-                let link = tcp.interface.or_else(|| self.link_of(&peer.ip()));
-                let link = link.ok_or("a link-local address needs an interface")?;
+                let link = tcp.interface.ok_or("a link-local address needs an interface")?;
                 let index = index_of(table, link);
                 let index = index.ok_or_else(|| format!("there is no interface {link}"))?;
                 Ok(SocketAddrV6::new(*v6.ip(), v6.port(), 0, index.0).into())
@@ -98,13 +81,13 @@ impl Edges {
     pub(super) fn show(
         &self,
         clock: &Clock,
-        address: &IpAddr,
+        address: ScopedAddr,
         source: PeerSource,
         to: &mut v1::Neighbor,
     ) {
-        let link = self.link_of(address);
+        let link = address.link();
         let who = match source {
-            PeerSource::Configured => Who::Address(*address),
+            PeerSource::Configured => Who::Address(address),
             PeerSource::Unnumbered(link) => Who::On(link),
             PeerSource::Dynamic(prefix) => Who::Within(prefix),
         };
@@ -116,10 +99,10 @@ impl Edges {
         {
             to.interface = link.to_string();
         }
-        let Some(session) = self.sessions.iter().find(|session| session.peer == *address) else {
+        let Some(session) = self.sessions.iter().find(|session| session.peer == address) else {
             return;
         };
-        let standing = match self.keys.get(address) {
+        let standing = match self.keys.get(&address) {
             Some(key) => self.bfd.standing(key),
             None => {
                 let link = session.interface.or(link);
@@ -131,13 +114,19 @@ impl Edges {
     }
 }
 
+/// An address as a next hop: a link-local one with its link.
+pub(super) fn next_hop(address: ScopedAddr) -> NextHop {
+    NextHop { interface: address.link(), ..NextHop::from(address.address()) }
+}
+
 impl Router {
     /// All peers as TCP must know them.
     pub(super) fn tcp_peers(&mut self, peers: Vec<TcpPeer>) {
         let mut errors = BTreeMap::new();
         let mut known = Vec::with_capacity(peers.len());
+        let vrf = self.bound_to();
         for peer in &peers {
-            match tcp_peer(peer) {
+            match tcp_peer(peer, vrf) {
                 Ok(peer) => known.push(peer),
                 // Left out: it is not let in, and a dial is refused below.
                 Err(reason) => {
@@ -146,7 +135,11 @@ impl Router {
             }
         }
         for error in self.parts.sockets.set_peers(known) {
-            errors.insert(who(error.who), error.reason);
+            // The sockets have one key for an address on all links.
+            let is = |peer: &&TcpPeer| socket_who(peer.who) == error.who;
+            for peer in peers.iter().filter(is) {
+                errors.insert(peer.who, error.reason.clone());
+            }
         }
         let edges = &mut self.parts.edges;
         edges.key_errors = errors;
@@ -156,18 +149,12 @@ impl Router {
 
     /// The links on which neighbors are to be found.
     pub(super) fn find(&mut self, links: &BTreeSet<LinkName>) {
-        let edges = &mut self.parts.edges;
-        edges.found.retain(|link, _| links.contains(link));
-        edges.search.search(links);
+        self.parts.edges.search.search(links);
     }
 
     /// A neighbor was found on a link, or is there no more.
     pub(super) fn found(&mut self, found: &Found) {
         let Found { interface: link, link: _, neighbor } = *found;
-        // Silence says nothing: the speaker keeps the peer, and so its link is kept.
-        if let Some(address) = neighbor {
-            self.parts.edges.found.insert(link, address.into());
-        }
         let now = self.parts.clock.now();
         self.tell(now, Input::Neighbor { link, address: neighbor });
         self.refresh_bfd();
@@ -186,7 +173,7 @@ impl Router {
         let mut wanted = BTreeMap::new();
         for session in &edges.sessions {
             let BfdSession { peer, local, interface, hop, config } = *session;
-            let link = match interface.or_else(|| edges.link_of(&peer)) {
+            let link = match interface {
                 None => 0,
                 Some(name) => match index_of(&self.parts.table, name) {
                     Some(index) => index.0,
@@ -194,7 +181,7 @@ impl Router {
                     None => continue,
                 },
             };
-            let key = Key { hop, peer, local, link };
+            let key = Key { hop, peer: peer.address(), local, link };
             keys.insert(peer, key);
             wanted.insert(key, config);
         }
@@ -206,11 +193,13 @@ impl Router {
     pub(super) fn bfd_news(&mut self) {
         let now = self.parts.clock.now();
         for news in self.parts.edges.bfd.news() {
-            let (peer, change) = (news.key.peer, news.change);
+            let change = news.change;
             // Of a session that is no longer wanted nothing is to be concluded.
-            if self.parts.edges.keys.get(&peer) != Some(&news.key) {
+            let keys = &self.parts.edges.keys;
+            let Some(peer) = keys.iter().find(|(_, key)| **key == news.key).map(|(peer, _)| *peer)
+            else {
                 continue;
-            }
+            };
             let control_plane_independent = change.control_plane_independent;
             // A side that has only switched it off says nothing about the path (RFC 5882 §3.2).
             if change.up || change.is_failure() {
@@ -254,35 +243,26 @@ impl Router {
     }
 }
 
-/// A peer as the sockets have it; else why its key is none.
-fn tcp_peer(peer: &TcpPeer) -> Result<sockets::Peer, String> {
-    let auth = match &peer.tcp.password {
-        None => Auth::None,
-        Some(key) => Auth::Md5(
-            sockets::Secret::new(key.reveal().as_bytes()).map_err(|error| error.to_string())?,
-        ),
-    };
+/// A peer as the sockets have it, in the VRF unless it has an interface; else why its key is none.
+fn tcp_peer(peer: &TcpPeer, vrf: Option<LinkName>) -> Result<sockets::Peer, String> {
+    let auth = keys::auth(&peer.tcp)?;
     let interface = match peer.who {
         Who::On(link) => peer.tcp.interface.or(Some(link)),
-        Who::Address(_) | Who::Within(_) => peer.tcp.interface,
+        Who::Address(_) | Who::Within(_) => peer.tcp.interface.or(vrf),
     };
-    let who = match peer.who {
-        Who::Address(address) => sockets::Who::Address(address),
-        Who::Within(prefix) => sockets::Who::Within(prefix),
-        Who::On(link) => sockets::Who::On(link),
-    };
+    let who = socket_who(peer.who);
     Ok(sockets::Peer { who, interface, auth, min_ttl: peer.tcp.min_ttl() })
 }
 
-fn who(who: sockets::Who) -> Who {
+fn socket_who(who: Who) -> sockets::Who {
     match who {
-        sockets::Who::Address(address) => Who::Address(address),
-        sockets::Who::Within(prefix) => Who::Within(prefix),
-        sockets::Who::On(link) => Who::On(link),
+        Who::Address(address) => sockets::Who::Address(address.address()),
+        Who::Within(prefix) => sockets::Who::Within(prefix),
+        Who::On(link) => sockets::Who::On(link),
     }
 }
 
-fn words(who: &Who) -> String {
+pub(super) fn words(who: &Who) -> String {
     match who {
         Who::Address(address) => format!("neighbor {address}"),
         Who::Within(prefix) => format!("dynamic neighbors {prefix}"),

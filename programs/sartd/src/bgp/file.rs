@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, mpsc};
 
 use super::Args;
+use super::calls::How;
 use super::owners::{self, FILE};
 use super::router::Router;
 
@@ -53,7 +54,7 @@ pub(super) struct Read {
 
 /// A request over the API; none: SIGHUP.
 struct Asked {
-    dry_run: bool,
+    how: How,
     reply: Reply<v1::ApplyReply>,
 }
 
@@ -79,7 +80,7 @@ impl Source {
         document.merge(self.flags.clone());
         if let Some(table) = self.table {
             match &mut document.fib {
-                Some(fib) => fib.table = table,
+                Some(fib) => (fib.table, document.fib_options.vrf) = (table, None),
                 None => document.fib_table = Some(table),
             }
         }
@@ -116,7 +117,7 @@ impl Source {
 fn read(path: &Path) -> Result<Document, Vec<Problem>> {
     let name = path.display().to_string();
     let unread = |message: String| {
-        let (document, reason) = (name.clone(), Reason::BadValue);
+        let (document, reason) = (name.clone(), Reason::Unreadable);
         vec![Problem { document, place: None, reason, message }]
     };
     let mut text = String::new();
@@ -158,9 +159,9 @@ impl Reader {
     }
 
     /// Begins to read again for a request.
-    fn answer(&self, dry_run: bool, reply: Reply<v1::ApplyReply>) {
+    fn answer(&self, how: How, reply: Reply<v1::ApplyReply>) {
         match &self.source.path {
-            Some(_) => self.begin()(Some(Asked { dry_run, reply })),
+            Some(_) => self.begin()(Some(Asked { how, reply })),
             None => {
                 let why = "the router runs without a file: there is nothing to read again";
                 reply.send(Err(Refusal::NotNow(why.to_owned())));
@@ -204,7 +205,8 @@ impl Reader {
 impl Router {
     /// The file is to be read again.
     pub(super) fn reload(&self, request: &v1::ReloadRequest, reply: Reply<v1::ApplyReply>) {
-        self.parts.file.answer(request.dry_run, reply);
+        let v1::ReloadRequest { dry_run, keep_sessions } = *request;
+        self.parts.file.answer(How { dry_run, keep_sessions }, reply);
     }
 
     /// The file was read again.
@@ -213,9 +215,9 @@ impl Router {
         if asked.as_ref().is_some_and(|asked| asked.reply.is_closed()) {
             return;
         }
-        let dry_run = asked.as_ref().is_some_and(|asked| asked.dry_run);
+        let how = asked.as_ref().map(|asked| asked.how).unwrap_or_default();
         let checked = document.and_then(|document| self.parts.owners.check_file(document));
-        if !dry_run {
+        if !how.dry_run {
             let problems = checked.as_ref().err();
             let problems = problems.map(|all| all.iter().map(ToString::to_string).collect());
             let problems = problems.map(|all: Vec<String>| all.join("; "));
@@ -226,10 +228,16 @@ impl Router {
         }
         let later = checked.as_ref().map(|new| self.parts.file.needs_restart(&new.document));
         let later = later.unwrap_or_default();
-        let mut answer = self.accept(checked, dry_run);
+        let readable = checked.is_ok();
+        let mut answer = self.accept(checked, how);
+        if readable && !answer.accepted && !how.dry_run {
+            let why: Vec<&str> = answer.problems.iter().map(|p| p.message.as_str()).collect();
+            self.parts.owners.file_refused = Some(why.join("; "));
+            self.parts.publisher.changed();
+        }
         answer.conflicts.extend(later);
         match asked {
-            Some(Asked { dry_run: _, reply }) => reply.send(Ok(answer)),
+            Some(Asked { how: _, reply }) => reply.send(Ok(answer)),
             None => {
                 for change in answer.changes {
                     tracing::info!(change, "by the file");

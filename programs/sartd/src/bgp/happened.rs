@@ -1,7 +1,8 @@
 //! What has happened, for people: the log, and those who watch.
 
-use bgp_speaker::{Best, Discard, Event, MaxPrefixesAction};
-use inet::Timestamp;
+use bgp_policy::Source;
+use bgp_speaker::{Event, MaxPrefixesAction, PathState};
+use inet::{Prefix, ScopedAddr, Timestamp};
 use node_api::v1::{self, event::What};
 
 use super::router::Router;
@@ -68,17 +69,25 @@ impl Router {
         }
     }
 
-    /// Tells those who watch of a best path.
-    pub(super) fn tell_best(&self, now: Timestamp, best: &Best) {
-        let hops = best.paths.iter().map(|path| path.next_hop.address.to_string());
-        let dropped = best.discard.map(|discard| match discard {
-            Discard::Blackhole => "blackhole".to_owned(),
-            Discard::Unreachable => "unreachable".to_owned(),
+    /// Tells those who watch how a prefix is reached from now on.
+    pub(super) fn tell_best(&self, now: Timestamp, prefix: &Prefix) {
+        let routes = self.parts.speaker.route(prefix);
+        let used = routes.iter().filter(|route| match route.state {
+            PathState::Best(_) | PathState::Multipath(_) => true,
+            PathState::Lost(_) | PathState::Ineligible(_) => false,
         });
-        let best = v1::BestEvent {
-            prefix: best.prefix.to_string(),
-            next_hops: hops.chain(dropped).collect(),
-        };
+        let next_hops = used.map(|route| match (route.source, &route.peer) {
+            (Source::Local, _) => "local".to_owned(),
+            (Source::Aggregate, _) => "aggregate".to_owned(),
+            (Source::Kernel(_), _) => "kernel".to_owned(),
+            (Source::Ebgp | Source::Ibgp, _) if route.discard => "blackhole".to_owned(),
+            (Source::Ebgp | Source::Ibgp, peer) => {
+                let link = peer.as_ref().and_then(ScopedAddr::link);
+                ScopedAddr::new(route.attributes.next_hop.address, link).to_string()
+            }
+        });
+        let next_hops = next_hops.collect();
+        let best = v1::BestEvent { prefix: prefix.to_string(), next_hops };
         self.parts.events.tell(self.parts.clock.unix(now), What::Best(best));
     }
 

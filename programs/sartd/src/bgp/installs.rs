@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use bgp_packet::PeerKind;
 use bgp_speaker::{Best, Discard};
-use inet::{Prefix, Timestamp};
+use inet::{Prefix, ScopedAddr, Timestamp};
 use route_table::{Input, SourceId, Target, distance};
 
+use super::edges;
 use super::router::Router;
 
 /// BGP as a source of routes.
@@ -26,9 +27,6 @@ pub(super) struct Installs {
 impl Router {
     /// A prefix is reached by other paths.
     pub(super) fn best(&mut self, now: Timestamp, best: &Best) {
-        if self.parts.events.is_best_watched() {
-            self.tell_best(now, best);
-        }
         if !self.installs.on {
             return;
         }
@@ -37,11 +35,15 @@ impl Router {
             Some(PeerKind::External) | None => distances.ebgp,
             Some(PeerKind::Internal) => distances.ibgp,
         };
-        let edges = &self.parts.edges;
-        let hops = best.paths.iter();
-        let hops =
-            hops.map(|path| (edges.next_hop(path.next_hop.address, &path.peer), path.weight));
-        let (prefix, target) = (best.prefix, Target::via(hops));
+        let hops = best.paths.iter().map(|path| {
+            let address = ScopedAddr::new(path.next_hop.address, path.peer.link());
+            (edges::next_hop(address), path.weight)
+        });
+        let prefix = best.prefix;
+        let target = match best.paths.iter().any(|path| path.discard) {
+            true => Some(Target::Blackhole),
+            false => Target::via(hops),
+        };
         self.table_input(now, Input::Offer { source: BGP, distance, prefix, target });
         let (source, distance) = (AGGREGATES, distances.local);
         if let Some(discard) = best.discard {

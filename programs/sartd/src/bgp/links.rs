@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use inet::{LinkName, NextHop};
+use inet::{LinkName, NextHop, ScopedAddr};
 use route_table::{LinkIndex, Resolution, RouteTable};
 
 /// The interface towards a peer, and the addresses on it that can be said as next hops.
@@ -13,17 +13,12 @@ pub(super) struct Facts {
     pub(super) ipv6: Option<Ipv6Addr>,
 }
 
-/// Looks the interface towards a peer up: the one it is known to be `on`, else where packets to it
+/// Looks the interface towards a peer up: a link-local one's own, else where packets to it
 /// leave, else where our address of the session is. Our address of the session is the first choice
 /// of its family.
-pub(super) fn towards(
-    table: &RouteTable,
-    peer: IpAddr,
-    local: IpAddr,
-    on: Option<LinkName>,
-) -> Facts {
-    let known = on.and_then(|name| table.links().find(|link| link.name == name));
-    let leaving = || match table.resolve(&NextHop::from(peer)) {
+pub(super) fn towards(table: &RouteTable, peer: ScopedAddr, local: IpAddr) -> Facts {
+    let known = peer.link().and_then(|name| table.links().find(|link| link.name == name));
+    let leaving = || match table.resolve(&NextHop::from(peer.address())) {
         Resolution::Resolved { legs, .. } => legs.first().map(|leg| leg.link),
         Resolution::Unresolved(_) => None,
     };
@@ -67,7 +62,7 @@ impl Facts {
 mod tests {
     use std::net::IpAddr;
 
-    use inet::Timestamp;
+    use inet::{ScopedAddr, Timestamp};
     use kernel::fib::config;
     use kernel::routes::Owner;
     use route_table::{
@@ -123,12 +118,8 @@ mod tests {
 
     #[track_caller]
     fn check(peer: &str, local: &str, expect: &str) {
-        let (peer, local): (IpAddr, IpAddr) = (peer.parse().unwrap(), local.parse().unwrap());
-        let on = match peer {
-            IpAddr::V6(address) if address.is_unicast_link_local() => Some("up1".parse().unwrap()),
-            _ => None,
-        };
-        let facts = super::towards(&table(), peer, local, on);
+        let (peer, local): (ScopedAddr, IpAddr) = (peer.parse().unwrap(), local.parse().unwrap());
+        let facts = super::towards(&table(), peer, local);
         let text = |value: Option<String>| value.unwrap_or("none".to_owned());
         let got = format!(
             "{} {} {}",
@@ -147,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_link_local_peer_is_on_its_link() {
-        check("fe80::1", "fe80::2", "up1 169.254.1.2 fd01::2");
+        check("fe80::1%up1", "fe80::2", "up1 169.254.1.2 fd01::2");
     }
 
     #[test]

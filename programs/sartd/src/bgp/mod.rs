@@ -12,20 +12,26 @@ mod conns;
 mod edges;
 mod file;
 mod happened;
+mod ignored;
 mod installs;
+mod keys;
 mod links;
 mod listeners;
 mod metrics;
 mod monitor;
 mod owners;
 mod place;
+#[cfg(test)]
+mod place_tests;
 mod publish;
+mod replies;
 mod router;
 mod secrets;
 mod show;
 mod start;
 mod store;
 mod tables;
+mod vrf;
 mod writes;
 
 use std::net::SocketAddr;
@@ -38,6 +44,7 @@ use crate::logging::LogArgs;
 pub(crate) use listeners::open_health;
 pub(crate) use metrics::{fib as encode_fib, fib_counters as encode_fib_counters};
 pub(crate) use place::owners_of as fib_owners;
+pub(crate) use publish::Census;
 pub(crate) use store::{remove_all as remove_run_dir, write_whole};
 
 /// Where the router keeps its socket and the stored documents.
@@ -67,7 +74,8 @@ pub(crate) struct Args {
     /// Port of health and metrics [default: 8001, or the file's].
     #[arg(long, value_name = "PORT")]
     health_port: Option<u16>,
-    /// Address of the read-only gRPC API [default: 127.0.0.1:5000, or the file's].
+    /// Address of the gRPC API: reading, and changes with the token of --token-file
+    /// [default: 127.0.0.1:5000, or the file's].
     #[arg(long, value_name = "ADDRESS")]
     grpc: Option<SocketAddr>,
     /// A file with the token that allows changes over TCP; without it TCP is read-only.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bgp_speaker::{Desired, Global, Multipath};
+use inet::ScopedAddr;
 use node_api::v1::{self, edit_request::Edit};
 use router_config::{
-    Bmp, DEFAULT_FIB_TABLE, Diff, Document, FibOptions, Host, Mrt, MultiPath, Place, Problem,
-    Reason, SCHEMA_VERSION,
+    Bmp, DEFAULT_FIB_TABLE, Diff, Document, FibOptions, FibPlace, Host, Mrt, MultiPath, Neighbor,
+    Place, Problem, Reason, SCHEMA_VERSION,
 };
 
+use super::ignored::{self, Ignored};
 use super::secrets;
 use super::store::{Store, Stored, is_owner_name};
 
@@ -19,8 +21,15 @@ pub(super) const FILE: &str = "file";
 pub(super) const CLI: &str = "cli";
 
 /// The keys beside those of BGP that the router does something with.
-const HOST_KEYS: [&str; 6] =
-    ["fib.metric", "fib.next_hop_objects", "fib.distance", "fib.distance.local", "bmp", "mrt"];
+const HOST_KEYS: [&str; 7] = [
+    "fib.vrf",
+    "fib.metric",
+    "fib.next_hop_objects",
+    "fib.distance",
+    "fib.distance.local",
+    "bmp",
+    "mrt",
+];
 
 /// One owner.
 #[derive(Debug)]
@@ -154,11 +163,21 @@ impl Owners {
         match edit {
             Edit::Merge(text) => document.merge(Document::parse_part(&text, CLI)?),
             Edit::RemoveNeighbor(address) => {
-                let parsed =
+                let parsed: ScopedAddr =
                     address.parse().map_err(|_| bad(format!("{address:?} is no address")))?;
+                let is = |n: &Neighbor| {
+                    n.scoped_address() == parsed
+                        || (parsed.is_ambiguous() && n.address == parsed.address())
+                };
+                let meant = document.neighbors.iter().filter(|n| is(n)).map(|n| n.scoped_address());
+                let meant: Vec<_> = meant.map(|key| key.to_string()).collect();
+                if meant.len() > 1 {
+                    let several = meant.join(", ");
+                    return Err(bad(format!("{address} is several neighbors: {several}")));
+                }
                 if !document.remove_neighbor(&parsed) {
                     return Err(bad(self.not_in_cli(&format!("neighbor {address}"), |document| {
-                        document.neighbors.iter().any(|n| n.address == parsed)
+                        document.neighbors.iter().any(is)
                     })));
                 }
             }
@@ -247,6 +266,22 @@ impl Owners {
         }
     }
 
+    /// What of the owners' keys for the whole router does not count.
+    pub(super) fn ignored(&self) -> Vec<Ignored> {
+        let all: Vec<_> = self.iter().map(|(name, owner)| (name, &owner.document)).collect();
+        ignored::ignored(&all)
+    }
+
+    /// What of an accepted document will not count, in words.
+    pub(super) fn conflicts_with(&self, accepted: &Accepted) -> Vec<String> {
+        let others = self.owners.iter().map(|(name, owner)| (name, &owner.document));
+        let mut all: BTreeMap<&String, &Document> = others.collect();
+        all.insert(&accepted.owner, &accepted.document);
+        let all: Vec<_> = all.into_iter().map(|(name, of)| (name.as_str(), of)).collect();
+        let of_it = ignored::ignored(&all).into_iter();
+        of_it.filter(|one| one.ignored == accepted.owner).map(|one| one.to_string()).collect()
+    }
+
     /// All owners in order of their names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Owner)> {
         self.owners.iter().map(|(name, owner)| (name.as_str(), owner))
@@ -267,9 +302,9 @@ impl Owners {
 
     /// The kernel's table that routes are written to, and how: as the first owner says that wants
     /// them there.
-    pub(super) fn fib(&self) -> Option<(u32, FibOptions)> {
+    pub(super) fn fib(&self) -> Option<(FibPlace, FibOptions)> {
         let documents = self.owners.values().map(|owner| &owner.document);
-        documents.filter_map(|d| Some((d.fib_table()?, d.fib_options))).next()
+        documents.filter_map(|d| Some((d.fib_place()?, d.fib_options))).next()
     }
 
     /// The kernel's tables that routes are announced from.

@@ -38,6 +38,7 @@ fn apply(owners: &mut Owners, name: &str, document: &str) -> Result<Vec<String>,
         schema_version: 1,
         document: document.to_owned(),
         dry_run: false,
+        keep_sessions: false,
     };
     let accepted = owners.check(request).map_err(|problems| problems[0].to_string())?;
     let changes = accepted.diff.changes.clone();

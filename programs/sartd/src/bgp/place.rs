@@ -3,6 +3,8 @@
 //! All of it changes live. The routes are written into the new place first; when they are there,
 //! those of the places before are removed. The places that may hold routes of ours are kept under the
 //! run directory, so that a router that is started with others finds them, and `sartd cleanup` does.
+//!
+//! A VRF is a place of its own while its device is there; it is followed as that comes and goes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,11 +12,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use inet::Timestamp;
+use inet::{LinkName, Timestamp};
 use kernel::fib::{self, Fib};
 use kernel::routes::{OwnRoutes, Owner, RouteError, TABLE_MAIN};
-use route_table::{Config, Input, distance};
-use router_config::FibOptions;
+use route_table::{Config, Input, RouteTable, distance};
+use router_config::{FibOptions, FibPlace};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -24,17 +26,29 @@ use super::{start, store};
 /// The file of the places, in the run directory.
 const FILE: &str = "router.fib";
 /// How soon after a change it is first looked whether the former routes can go, and how often then.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// For how long they are kept when the kernel refuses some of the new ones.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The pause after their removal failed.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause after their removal failed, or after the places could not be stored.
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where our routes are: by these and their protocol they are told from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Place {
+    /// 0: the VRF is not there, and so nothing is written.
     pub(super) table: u32,
     pub(super) metric: u32,
+}
+
+/// What became of a wish for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// All is as it was.
+    AsBefore,
+    /// Other places are being emptied, perhaps this one too: it is asked for again afterwards.
+    Later,
+    /// Routes are written otherwise from now on.
+    Otherwise,
 }
 
 /// The distances of routes.
@@ -51,15 +65,21 @@ pub(super) struct Distances {
 pub(super) struct Placement {
     file: PathBuf,
     pub(super) place: Place,
+    /// The VRF whose table that is.
+    pub(super) vrf: Option<LinkName>,
     /// Whether next-hop objects are to be used; none: where the kernel has them.
     objects: Option<bool>,
     pub(super) distances: Distances,
-    former: BTreeSet<Place>,
-    /// When it is looked next whether what is left can go, and since when it is waited for.
-    look_at: Option<(Timestamp, Timestamp)>,
+    pub(super) former: BTreeSet<Place>,
+    /// When it is looked next whether what is left can go.
+    look_at: Option<Timestamp>,
+    /// Since when all is in its place, but for what the kernel refuses.
+    placed_since: Option<Timestamp>,
     pub(super) removing: Option<JoinHandle<Result<usize, RouteError>>>,
-    /// Why the places cannot be stored, or what is left cannot be removed.
-    failure: Option<String>,
+    /// When the places are stored again, which could not be, and why.
+    unsaved: Option<(Timestamp, String)>,
+    /// Why what is left cannot be removed.
+    left: Option<String>,
 }
 
 impl Default for Place {
@@ -69,9 +89,15 @@ impl Default for Place {
 }
 
 impl Place {
-    /// The place that a document names.
-    pub(super) fn of(table: u32, options: &FibOptions) -> Place {
-        Place { table, metric: options.metric.unwrap_or(Owner::ROUTER.metric) }
+    /// The place that a document names; `table` is the one that it leads to now, if there is one.
+    pub(super) fn of(table: Option<u32>, options: &FibOptions) -> Place {
+        let metric = options.metric.unwrap_or(Owner::ROUTER.metric);
+        Place { table: table.unwrap_or_default(), metric }
+    }
+
+    /// Whether routes can be written there.
+    pub(super) fn is_there(self) -> bool {
+        self.table != 0
     }
 
     pub(super) fn owner(self) -> Owner {
@@ -80,7 +106,7 @@ impl Place {
 }
 
 impl Distances {
-    fn of(options: &FibOptions) -> Distances {
+    pub(super) fn of(options: &FibOptions) -> Distances {
         Distances {
             ebgp: options.distance.ebgp.unwrap_or(distance::BGP_EXTERNAL),
             ibgp: options.distance.ibgp.unwrap_or(distance::BGP_INTERNAL),
@@ -90,24 +116,92 @@ impl Distances {
 }
 
 impl Placement {
-    /// The places of a run directory; the first of them is to be `wanted`.
-    pub(super) fn open(directory: &Path, wanted: Option<(u32, FibOptions)>) -> Placement {
-        let place = wanted.map(|(table, options)| Place::of(table, &options)).unwrap_or_default();
-        let options = wanted.map(|(_, options)| options).unwrap_or_default();
+    /// The places of a run directory; the first of them is to be the wanted one, with the number of
+    /// its table now.
+    pub(super) fn open(
+        directory: &Path,
+        wanted: Option<(FibPlace, FibOptions, Option<u32>)>,
+    ) -> Placement {
+        let place = wanted.map(|(_, options, table)| Place::of(table, &options));
+        let options = wanted.map(|(_, options, _)| options).unwrap_or_default();
+        let place = place.unwrap_or_default();
         let mut former = read(directory);
         former.remove(&place);
         let mut placement = Placement {
             file: directory.join(FILE),
             place,
+            vrf: options.vrf,
             objects: options.next_hop_objects,
             distances: Distances::of(&options),
             former,
-            look_at: Some((Timestamp::ZERO, Timestamp::ZERO)),
+            look_at: Some(Timestamp::ZERO),
+            placed_since: None,
             removing: None,
-            failure: None,
+            unsaved: None,
+            left: None,
         };
-        placement.save();
+        placement.save(Timestamp::ZERO);
         placement
+    }
+
+    /// Takes another place, or other ways to write there.
+    pub(super) fn take(&mut self, now: Timestamp, place: Place, options: &FibOptions) -> Taken {
+        let wanted = (place, options.vrf, options.next_hop_objects);
+        if wanted == (self.place, self.vrf, self.objects) {
+            return Taken::AsBefore;
+        }
+        // What is written into a place that is being emptied would go too.
+        if self.removing.is_some() {
+            return Taken::Later;
+        }
+        if place != self.place {
+            self.former.extend(Some(self.place).filter(|place| place.is_there()));
+            self.former.remove(&place);
+        }
+        (self.place, self.vrf, self.objects) = wanted;
+        (self.look_at, self.placed_since) = (Some(now + LOOK), None);
+        self.save(now);
+        Taken::Otherwise
+    }
+
+    /// Whether what is left in other places can go now. `placed`: all that is wanted was decided,
+    /// written and answered; `failing`: the kernel has refused some of it.
+    pub(super) fn look(&mut self, now: Timestamp, placed: bool, failing: bool) -> bool {
+        if self.look_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.look_at = Some(now + LOOK);
+        if !placed || self.removing.is_some() {
+            return false;
+        }
+        let since = *self.placed_since.get_or_insert(now);
+        if failing && now < since + PATIENCE {
+            return false;
+        }
+        self.look_at = None;
+        true
+    }
+
+    /// What was left in other places is gone, or not.
+    pub(super) fn removed(&mut self, now: Timestamp, result: Result<usize, String>) -> bool {
+        match result {
+            Ok(removed) => {
+                if removed > 0 {
+                    tracing::info!(removed, "routes of ours in other places are taken away");
+                }
+                self.former.clear();
+                self.left = None;
+                self.save(now);
+                true
+            }
+            Err(error) => {
+                let words = format!("routes in another place are not removed: {error}");
+                tracing::warn!(words, "tried again");
+                self.left = Some(words);
+                self.look_at = Some(now + AGAIN);
+                false
+            }
+        }
     }
 
     pub(super) fn owner(&self) -> Owner {
@@ -116,7 +210,10 @@ impl Placement {
 
     /// The route table's configuration.
     pub(super) fn config(&self, install: bool) -> Config {
-        let config = fib::config(self.owner(), install);
+        let config = match self.vrf {
+            Some(vrf) => fib::vrf_config(vrf, self.owner(), install),
+            None => fib::config(self.owner(), install),
+        };
         match self.objects {
             Some(false) => Config { objects: None, ..config },
             Some(true) | None => config,
@@ -129,11 +226,17 @@ impl Placement {
 
     /// All owners in whose name routes of ours may be in the kernel.
     pub(super) fn owners(&self) -> Vec<Owner> {
-        std::iter::once(self.place).chain(self.former.iter().copied()).map(Place::owner).collect()
+        self.all().map(Place::owner).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = Place> {
+        let here = Some(self.place).filter(|place| place.is_there());
+        here.into_iter().chain(self.former.iter().copied())
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
-        self.look_at.map(|(at, _)| at)
+        let save_at = self.unsaved.as_ref().map(|(at, _)| *at);
+        self.look_at.into_iter().chain(save_at).min()
     }
 
     /// Nothing of ours is in the kernel any more.
@@ -144,22 +247,46 @@ impl Placement {
         }
     }
 
-    fn save(&mut self) {
-        let all: Vec<Place> = std::iter::once(self.place).chain(self.former.clone()).collect();
+    /// Stores the places again, if they could not be.
+    pub(super) fn save_again(&mut self, now: Timestamp) {
+        if self.unsaved.as_ref().is_some_and(|(at, _)| *at <= now) {
+            self.save(now);
+        }
+    }
+
+    fn save(&mut self, now: Timestamp) {
+        let all: Vec<Place> = self.all().collect();
         let temporary = self.file.with_extension("fib.new");
         let saved = serde_json::to_vec(&all)
             .map_err(io::Error::from)
             .and_then(|bytes| store::write_whole(&self.file, &temporary, 0o644, &bytes));
-        self.failure = saved.err().map(|error| format!("{} is not written: {error}", FILE));
+        let was_saved = self.unsaved.is_none();
+        self.unsaved = saved.err().map(|error| {
+            let words = format!("{FILE} is not written: {error}");
+            if was_saved {
+                tracing::warn!(words, "tried again");
+            }
+            (now + AGAIN, words)
+        });
     }
 
     /// What a person should know.
-    pub(super) fn conditions(&self, uses_objects: bool) -> Vec<(&'static str, String)> {
+    pub(super) fn conditions(&self, table: &RouteTable) -> Vec<(&'static str, String)> {
         let mut list = Vec::new();
-        if let Some(failure) = &self.failure {
+        let unsaved = self.unsaved.as_ref().map(|(_, words)| words);
+        for failure in unsaved.into_iter().chain(&self.left) {
             list.push(("FibPlaceFailed", failure.clone()));
         }
-        if self.objects == Some(true) && !uses_objects {
+        if let (Some(vrf), false, true) = (self.vrf, self.place.is_there(), table.config().install)
+        {
+            let what = match table.links().any(|link| link.name == vrf) {
+                true => format!("{vrf} is no VRF"),
+                false => format!("there is no VRF {vrf}"),
+            };
+            let message = format!("{what}: until there is, no route is written and nobody heard");
+            list.push(("VrfMissing", message));
+        }
+        if self.objects == Some(true) && self.place.is_there() && !table.uses_objects() {
             let why = match self.owner().object_ids() {
                 None => "tables from 4096 on have no numbers for them",
                 Some(_) => "this kernel has none",
@@ -196,23 +323,28 @@ fn read(directory: &Path) -> BTreeSet<Place> {
 impl Router {
     /// Routes go where the owners want them, and all is read that is announced from.
     pub(super) fn place_fib(&mut self, now: Timestamp) {
-        let wanted = self.parts.owners.fib();
-        let placement = &mut self.parts.placement;
-        if let Some((table, options)) = wanted {
-            let (place, distances) = (Place::of(table, &options), Distances::of(&options));
+        if let Some((wanted, options)) = self.parts.owners.fib() {
+            let table = match wanted {
+                FibPlace::Table(table) => Some(table),
+                FibPlace::Vrf(name) => self.parts.table.vrf(&name).map(|(_, table)| table),
+            };
+            let place = Place::of(table, &options);
+            let placement = &mut self.parts.placement;
+            let distances = Distances::of(&options);
             if std::mem::replace(&mut placement.distances, distances) != distances {
                 self.parts.speaker.tell_best_again();
             }
-            let objects = std::mem::replace(&mut placement.objects, options.next_hop_objects);
-            if place != placement.place || objects != options.next_hop_objects {
-                if place != placement.place {
-                    tracing::info!(table, metric = place.metric, "routes are written elsewhere");
-                    placement.former.insert(placement.place);
-                    placement.former.remove(&place);
-                    placement.place = place;
+            let old = placement.place;
+            match placement.take(now, place, &options) {
+                Taken::AsBefore | Taken::Later => {}
+                Taken::Otherwise => {
+                    if place != old {
+                        let (table, metric) = (place.table, place.metric);
+                        let vrf = options.vrf.map(tracing::field::display);
+                        tracing::info!(table, metric, vrf, "routes are written elsewhere");
+                    }
+                    self.configure(now);
                 }
-                placement.save();
-                self.configure(now);
             }
         }
         let mut tables = self.parts.owners.redistributed_tables();
@@ -224,12 +356,15 @@ impl Router {
     }
 
     fn configure(&mut self, now: Timestamp) {
-        let placement = &mut self.parts.placement;
-        placement.look_at = Some((now + LOOK, now));
-        let inputs = [placement.former(), Input::Configure(placement.config(false))];
-        for input in inputs {
-            self.table_input(now, input);
+        let placement = &self.parts.placement;
+        let (former, config) = (placement.former(), placement.config(false));
+        self.table_input(now, former);
+        // Nothing is written otherwise than before: what is under way goes on, and what waits is
+        // not answered, for nothing is read anew.
+        if self.parts.table.is_configured(&config) {
+            return;
         }
+        self.table_input(now, Input::Configure(config));
         // These were for the old place. The kernel is read anew, so that nothing is concluded.
         for write in std::mem::take(&mut self.changes) {
             self.table_input(now, write.done(Ok(())));
@@ -255,16 +390,12 @@ impl Router {
     }
 
     /// Looks whether what is left in other places can go: when all is in the new one.
-    pub(super) fn look_at_former(&mut self, now: Timestamp) {
-        let Some((_, since)) = self.parts.placement.look_at.filter(|(at, _)| *at <= now) else {
-            return;
-        };
-        let failing = self.parts.table.failing() > 0 && now < since + PATIENCE;
-        if !self.is_placed() || failing || self.parts.placement.removing.is_some() {
-            self.parts.placement.look_at = Some((now + LOOK, since));
+    pub(super) fn look_at_places(&mut self, now: Timestamp) {
+        self.parts.placement.save_again(now);
+        let (placed, failing) = (self.is_placed(), self.parts.table.failing() > 0);
+        if !self.parts.placement.look(now, placed, failing) {
             return;
         }
-        self.parts.placement.look_at = None;
         let placement = &self.parts.placement;
         let (place, uses) = (placement.place, self.parts.table.uses_objects());
         let former: Vec<Place> = placement.former.iter().copied().collect();
@@ -278,30 +409,21 @@ impl Router {
         self.is_swept() && idle && open && self.parts.table.is_synced()
     }
 
-    /// What was left in other places is gone.
-    pub(super) fn removed(&mut self, result: Result<usize, RouteError>) {
+    /// What was left in other places is gone; none: nobody knows.
+    pub(super) fn removed(&mut self, result: Option<Result<usize, RouteError>>) {
         let now = self.parts.clock.now();
-        let placement = &mut self.parts.placement;
-        match result {
-            // The place has changed meanwhile.
-            Ok(_) if placement.look_at.is_some() => {}
-            Ok(removed) => {
-                if removed > 0 {
-                    tracing::info!(removed, "routes of ours in other places are taken away");
-                }
-                placement.former.clear();
-                placement.save();
-                let former = placement.former();
-                self.table_input(now, former);
-                self.table_input(now, Input::Sweep);
-            }
-            Err(error) => {
-                let words = format!("routes in another place are not removed: {error}");
-                tracing::warn!(words, "tried again");
-                placement.failure = Some(words);
-                placement.look_at = Some((now + AGAIN, now));
-            }
+        let result = match result {
+            Some(result) => result.map_err(|error| error.to_string()),
+            None => Err("it was broken off".to_owned()),
+        };
+        if self.parts.placement.removed(now, result) {
+            let former = self.parts.placement.former();
+            self.table_input(now, former);
+            self.table_input(now, Input::Sweep);
         }
+        // Another place may be wanted by now.
+        self.place_fib(now);
+        self.listen();
         self.parts.publisher.changed();
     }
 }
@@ -316,35 +438,8 @@ async fn remove(former: Vec<Place>, place: Place, uses: bool) -> Result<usize, R
             routes.remove_objects().await?;
         }
     }
-    if !uses {
+    if !uses && place.is_there() {
         OwnRoutes::open(place.owner(), &[])?.remove_objects().await?;
     }
     Ok(removed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_outlive_a_run_and_the_first_version_had_one() {
-        let directory = std::env::temp_dir().join(format!("sartd-place-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let options = |metric| FibOptions { metric: Some(metric), ..FibOptions::default() };
-        let first = Placement::open(&directory, Some((100, options(7))));
-        let owners = |placement: &Placement| -> Vec<(u32, u32)> {
-            placement.owners().iter().map(|owner| (owner.table, owner.metric)).collect()
-        };
-        assert_eq!(owners(&first), [(100, 7), (254, 4271)]);
-        let second = Placement::open(&directory, Some((100, options(8))));
-        assert_eq!(owners(&second), [(100, 8), (100, 7), (254, 4271)]);
-        assert_eq!(owners_of(&directory).len(), 3);
-        let back = Placement::open(&directory, None);
-        assert_eq!(owners(&back), [(254, 4271), (100, 7), (100, 8)]);
-        fs::write(directory.join(FILE), "{").unwrap();
-        assert_eq!(owners_of(&directory), [Owner::ROUTER]);
-        back.forget().unwrap();
-        assert!(back.forget().is_ok() && !directory.join(FILE).exists());
-        fs::remove_dir_all(&directory).unwrap();
-    }
 }

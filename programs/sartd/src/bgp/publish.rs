@@ -45,8 +45,8 @@ pub(super) struct Publisher {
 
 /// A count of the FIB by state: a large one takes longer than a turn.
 #[derive(Debug, Default)]
-struct Census {
-    stats: Stats,
+pub(crate) struct Census {
+    pub(crate) stats: Stats,
     /// Counted up to this prefix.
     last: Option<Prefix>,
 }
@@ -177,7 +177,7 @@ impl Router {
     pub(super) fn neighbor(&self, peer: &PeerSnapshot) -> v1::Neighbor {
         let clock = &self.parts.clock;
         let mut shown = show::neighbor(clock, peer);
-        self.parts.edges.show(clock, &peer.config.address, peer.source, &mut shown);
+        self.parts.edges.show(clock, peer.wanted.key(), peer.source, &mut shown);
         shown
     }
 
@@ -220,11 +220,14 @@ impl Router {
         if self.parts.speaker.global().is_none() {
             add("NotConfigured", "no owner has given an AS number and a router id".to_owned());
         }
-        for (name, message) in self.parts.placement.conditions(self.parts.table.uses_objects()) {
+        for (name, message) in self.parts.placement.conditions(&self.parts.table) {
             add(name, message);
         }
         for conflict in self.parts.speaker.conflicts() {
             add("Conflict", conflict.to_string());
+        }
+        for ignored in self.parts.owners.ignored() {
+            add("Conflict", ignored.to_string());
         }
         if self.parts.restarting && !self.settled {
             let silent = self.parts.owners.silent();
@@ -251,9 +254,9 @@ impl Router {
         let neighbors = speaker
             .peers()
             .map(|peer| {
-                let address = peer.config.address;
+                let address = peer.wanted.key();
                 let prefixes = own.iter().filter_map(|prefix| {
-                    let reason = speaker.why_sent(&address, prefix)?;
+                    let reason = speaker.why_sent(address, prefix)?;
                     Some(v1::AdvertisedPrefix {
                         prefix: prefix.to_string(),
                         sent: reason == bgp_speaker::Reason::Announced,
@@ -269,7 +272,7 @@ impl Router {
 
 impl Census {
     /// Counts on, until the slice is over; true when all are counted.
-    fn go_on(&mut self, slice: Duration, table: &RouteTable) -> bool {
+    pub(crate) fn go_on(&mut self, slice: Duration, table: &RouteTable) -> bool {
         let began = Instant::now();
         let Stats { installed, pending, unresolved, blocked, failed, stale, not_installed } =
             &mut self.stats;

@@ -1,11 +1,10 @@
 //! The one task that owns the speaker and the route table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_speaker::{Input, Output, Speaker};
-use inet::{Family, NextHop, Timestamp};
+use inet::{Family, NextHop, ScopedAddr, Timestamp};
 use kernel::fib::FibEvents;
 use kernel::routes::OwnRoutes;
 use node_api::{Call, Events};
@@ -20,7 +19,7 @@ use super::answers::Answers;
 use super::burst;
 use super::clock::{Clock, Quiet};
 use super::conns::Conns;
-use super::edges::Edges;
+use super::edges::{self, Edges};
 use super::file::{Read, Reader};
 use super::installs::Installs;
 use super::listeners::Failures;
@@ -29,6 +28,7 @@ use super::owners::Owners;
 use super::place::Placement;
 use super::publish::Publisher;
 use super::start::SELECTION_DEFERRAL;
+use super::vrf::Heard;
 use super::writes::{WAITING, Written, ended, finished};
 
 /// Outputs that are worked on before inputs have their turn again.
@@ -62,6 +62,8 @@ pub(super) struct Parts {
     pub(super) restarting: bool,
     /// What the API and health cannot listen on.
     pub(super) unheard: watch::Receiver<Failures>,
+    /// How many hear of changes of best paths.
+    pub(super) best_watchers: watch::Receiver<usize>,
 }
 
 /// Where news come from.
@@ -79,12 +81,12 @@ pub(super) struct Router {
     pub(super) conns: Conns,
     pub(super) monitor: Monitor,
     /// Next hops that are followed, by their addresses.
-    tracked: BTreeMap<IpAddr, NextHop>,
+    tracked: BTreeMap<ScopedAddr, NextHop>,
     /// Writes that wait for the batch under way.
     pub(super) changes: Vec<Write>,
     pub(super) writing: Option<JoinHandle<Written>>,
-    /// The port that is listened on; none before the first time.
-    port: Option<u16>,
+    /// Where BGP is heard; none before the first time.
+    pub(super) heard: Option<Heard>,
     /// Addresses on which listening fails, and why.
     pub(super) deaf: BTreeMap<std::net::SocketAddr, String>,
     /// Why the kernel's news stopped.
@@ -117,7 +119,7 @@ impl Router {
             tracked: BTreeMap::new(),
             changes: Vec::new(),
             writing: None,
-            port: None,
+            heard: None,
             deaf: BTreeMap::new(),
             kernel_lost: None,
             reopened: None,
@@ -145,12 +147,15 @@ impl Router {
             self.settle();
         }
         self.wanted_changed();
+        // Each branch below sets it: a turn begins when there is something to do.
+        let mut woken = Instant::now();
         loop {
-            let started = Instant::now();
             // Not one of the branches below: they take turns, and time does not wait. What has
             // come in is read first, so that no timer ends a session that has spoken.
             if self.wake_at().is_some_and(|at| at <= self.parts.clock.now()) {
-                self.take_events(&mut inputs.sockets, None);
+                if !self.parts.speaker.is_full() {
+                    self.take_events(&mut inputs.sockets, None);
+                }
                 self.tick();
             }
             self.settle();
@@ -161,52 +166,71 @@ impl Router {
             if let Some(events) = self.reopened.take() {
                 inputs.kernel = events;
             }
-            self.parts.loop_time.observe(started.elapsed().as_secs_f64());
+            self.parts.loop_time.observe(woken.elapsed().as_secs_f64());
             let clock = self.parts.clock;
             let wake = self.wake_at().map(|at| clock.instant(at));
             let reopen = self.reopen_at.map(|at| clock.instant(at));
             tokio::select! {
                 () = &mut told => return self,
-                Some(event) = inputs.sockets.recv() => {
-                    self.take_events(&mut inputs.sockets, Some(event));
-                }
                 event = inputs.kernel.next(), if self.kernel_lost.is_none() => {
+                    woken = Instant::now();
                     self.kernel(event);
                     self.parts.publisher.changed();
                 }
                 () = until(reopen) => {
+                    woken = Instant::now();
                     self.reopen(self.parts.clock.now());
                     self.parts.publisher.changed();
                 }
                 () = self.parts.edges.bfd.changed() => {
+                    woken = Instant::now();
                     self.bfd_news();
                     self.parts.publisher.changed();
                 }
                 Some(found) = inputs.neighbors.recv() => {
+                    woken = Instant::now();
                     self.found(&found);
                     self.parts.publisher.changed();
                 }
-                () = self.monitor.news() => self.parts.publisher.changed(),
-                Ok(()) = self.parts.unheard.changed() => self.parts.publisher.changed(),
+                () = self.monitor.news() => {
+                    woken = Instant::now();
+                    self.parts.publisher.changed();
+                }
+                Ok(()) = self.parts.unheard.changed() => {
+                    woken = Instant::now();
+                    self.parts.publisher.changed();
+                }
+                // They hear of what changes from the end of this turn on.
+                Ok(()) = self.parts.best_watchers.changed() => woken = Instant::now(),
                 // It is published below.
-                () = self.parts.publisher.asked() => {}
-                written = finished(&mut self.writing) => self.written(written),
+                () = self.parts.publisher.asked() => woken = Instant::now(),
+                written = finished(&mut self.writing) => {
+                    woken = Instant::now();
+                    self.written(written);
+                }
                 removed = ended(&mut self.parts.placement.removing) => {
+                    woken = Instant::now();
                     self.parts.placement.removing = None;
-                    if let Some(removed) = removed {
-                        self.removed(removed);
-                    }
+                    self.removed(removed);
                 }
                 Some(call) = inputs.calls.recv() => {
-                    let began = Instant::now();
+                    woken = Instant::now();
                     self.call(call);
-                    self.parts.loop_time.observe(began.elapsed().as_secs_f64());
                 }
                 Some(read) = inputs.files.recv() => {
+                    woken = Instant::now();
                     self.reloaded(read);
                     self.parts.publisher.changed();
                 }
-                () = until(wake) => {}
+                () = until(wake) => woken = Instant::now(),
+                // The runtime's timers have whole milliseconds: work that goes on waits for none.
+                () = tokio::task::yield_now(), if self.is_busy() => woken = Instant::now(),
+                // The last: `select!` begins with any of them and goes on in order, so that whoever
+                // came behind this one would seldom be asked while messages pour in.
+                Some(event) = inputs.sockets.recv(), if !self.parts.speaker.is_full() => {
+                    woken = Instant::now();
+                    self.take_events(&mut inputs.sockets, Some(event));
+                }
             }
         }
     }
@@ -310,7 +334,7 @@ impl Router {
             }
             Output::Best(best) => self.best(now, &best),
             Output::Track(address) => {
-                let hop = self.parts.edges.next_hop(address, &address);
+                let hop = edges::next_hop(address);
                 self.tracked.insert(address, hop);
                 self.table_input(now, route_table::Input::Track(hop));
                 // Told at once: each path over it would be chosen without it, and then again.
@@ -350,7 +374,8 @@ impl Router {
             }
             route_table::Output::NextHop(hop, resolution) => {
                 let metric = metric(&resolution);
-                self.tell(now, Input::NextHop { address: hop.address, metric });
+                let address = ScopedAddr::new(hop.address, hop.interface);
+                self.tell(now, Input::NextHop { address, metric });
             }
             route_table::Output::Link { name, up } => {
                 self.tell(now, Input::Link { name, up });
@@ -388,7 +413,7 @@ impl Router {
         if self.owners_until <= now {
             self.owners_ready(now);
         }
-        self.look_at_former(now);
+        self.look_at_places(now);
     }
 
     /// Stale routes of the run before were swept.
@@ -399,6 +424,12 @@ impl Router {
     /// Not all of what the machines want done was taken up.
     pub(super) fn has_more(&self) -> bool {
         self.more
+    }
+
+    /// The machines have work for now; what is done in slices beside them is not meant.
+    fn is_busy(&self) -> bool {
+        let now = self.parts.clock.now();
+        self.more || self.parts.speaker.wake_at().is_some_and(|(at, _)| at <= now)
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
@@ -417,12 +448,8 @@ impl Router {
         if self.parts.owners.silent().is_empty() {
             self.owners_ready(now);
         }
-        let port = self.parts.owners.port();
-        if self.port.replace(port) != Some(port) {
-            self.deaf.clear();
-            self.parts.sockets.listen(port);
-        }
         self.place_fib(now);
+        self.listen();
         self.install(now, self.parts.owners.fib().is_some());
         self.monitors_wanted();
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bfd::Hop;
 use bgp_packet::{Attributes, Capability, FamilyFlags};
-use bgp_policy::Policy;
-use bgp_session::{By, Conn, Counters, FailureReport, Negotiated, State, capability_words};
+use bgp_policy::{CommunityKind, ExtendedPattern, Policy};
+use bgp_session::{
+    AsnMatch, By, Conn, Counters, FailureReport, Negotiated, State, capability_words,
+};
 use bgp_speaker::{PeerSnapshot, PeerSource, RouteView, TableRow};
 use inet::{Family, Prefix};
 use node_api::v1;
@@ -14,6 +16,7 @@ use route_table::{KernelTarget, Leg, LinkIndex, RouteState};
 use super::bfd_task::Standing;
 use super::clock::Clock;
 use super::installs::AGGREGATES;
+use super::keys;
 use super::place::Place;
 use super::tables;
 
@@ -42,10 +45,14 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         names.map(|(name, _)| name.to_owned()).collect()
     };
     v1::Neighbor {
-        name: config.name.clone().unwrap_or_else(|| config.address.to_string()),
-        address: config.address.to_string(),
+        name: config.name.clone().unwrap_or_else(|| wanted.key().to_string()),
+        address: wanted.key().to_string(),
         // Of a peer that may have one of several, the one that it has.
-        asn: negotiated.map_or(config.asn, |n| n.asn).get(),
+        asn: match (negotiated, &config.asn_match) {
+            (Some(negotiated), _) => negotiated.asn.get(),
+            (None, AsnMatch::Exactly) => config.asn.get(),
+            (None, AsnMatch::External | AsnMatch::Internal | AsnMatch::Ranges(_)) => 0,
+        },
         owner: owner.clone(),
         state: state(status.state) as i32,
         since: clock.unix(status.since),
@@ -61,7 +68,8 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         interface: wanted.tcp.interface.map(|link| link.to_string()).unwrap_or_default(),
         import: policies(&wanted.rules.import),
         export: policies(&wanted.rules.export),
-        authentication: wanted.tcp.password.as_ref().map_or("", |_| "md5").to_owned(),
+        authentication: keys::authentication(&wanted.tcp).to_owned(),
+        tcp_ao_keys: keys::shown(wanted.tcp.ao.as_ref()),
         minimum_ttl: wanted.tcp.min_ttl().map_or(0, u32::from),
         dynamic: match peer.source {
             PeerSource::Dynamic(prefix) => prefix.to_string(),
@@ -206,8 +214,18 @@ pub(super) fn route(prefix: &Prefix, view: &RouteView) -> v1::Route {
     let (best, multipath, reason) = tables::words(Some(&view.state));
     let neighbor = view.peer.map(|address| address.to_string()).unwrap_or_default();
     let path = path(prefix, &view.attributes);
-    let (source, path_id) = (view.source.to_string(), view.path_id.0);
-    v1::Route { neighbor, source, best, multipath, reason, stale: view.stale, path_id, ..path }
+    v1::Route {
+        neighbor,
+        source: view.source.to_string(),
+        best,
+        multipath,
+        reason,
+        stale: view.stale,
+        path_id: view.path_id.0,
+        weight: view.weight,
+        discard: view.discard,
+        ..path
+    }
 }
 
 /// A row of a page. Of what is sent, the neighbor is not said: it is the one asked for.
@@ -222,6 +240,8 @@ pub(super) fn row(row: &TableRow) -> v1::Route {
         reason,
         stale: row.stale,
         path_id: row.path_id.0,
+        weight: row.weight,
+        discard: row.discard,
         ..path(&row.prefix, &row.attributes)
     }
 }
@@ -244,6 +264,11 @@ pub(super) fn path(prefix: &Prefix, attributes: &Attributes) -> v1::Route {
             .extended_communities
             .iter()
             .map(|c| format!("{:016x}", u64::from_be_bytes(*c)))
+            .collect(),
+        extended_communities_text: attributes
+            .extended_communities
+            .iter()
+            .map(ExtendedPattern::write)
             .collect(),
         originator: attributes.originator_id.map(|id| id.to_string()).unwrap_or_default(),
         cluster_list: attributes.cluster_list.iter().map(ToString::to_string).collect(),

@@ -31,7 +31,7 @@ use super::place::Placement;
 use super::publish::Publisher;
 use super::router::{Inputs, Parts, Router};
 use super::store::Store;
-use super::{Args, OnExit};
+use super::{Args, OnExit, vrf};
 
 /// How long choosing waits for the peers' tables after a restart (RFC 4724 §4.1, Selection Deferral
 /// Timer), and after any start for owners that stay silent. Well below the time for which peers keep
@@ -64,6 +64,13 @@ pub(super) async fn run(
     let hangup = signal(SignalKind::hangup())?;
     let token = args.token_file.as_deref().map(read_token).transpose()?;
     let (grpc, health_port) = source.addresses(document.as_ref());
+    if token.is_some() && !grpc.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            address = %grpc,
+            "token-in-clear: whoever changes the router over the network shows the token; keep \
+             `grpc` on 127.0.0.1, and go through ssh or the unix socket"
+        );
+    }
 
     let store = Store::open(&args.run_dir)?;
     let was_running = store.was_running();
@@ -74,7 +81,13 @@ pub(super) async fn run(
     }
 
     let install = owners.fib().is_some();
-    let placement = Placement::open(&args.run_dir, owners.fib());
+    let placement = match owners.fib() {
+        Some((place, options)) => {
+            let table = vrf::table_of(place).context("cannot read the kernel's links")?;
+            Placement::open(&args.run_dir, Some((place, options, table)))
+        }
+        None => Placement::open(&args.run_dir, None),
+    };
     let mut tables = owners.redistributed_tables();
     tables.extend([placement.place.table, TABLE_MAIN]);
     let Fib { routes, events: mut kernel_events } =
@@ -109,6 +122,13 @@ pub(super) async fn run(
     for (owner, doc) in desired {
         speaker.handle(now, Input::Desired { owner, doc });
     }
+    if speaker.global().is_none() {
+        tracing::warn!(
+            waiting_for = args.expect_owner.join(", "),
+            "NotConfigured: no owner has given an AS number and a router id; until one does (a \
+             file with -f, --as with --router-id, `sart bgp apply`) no session begins"
+        );
+    }
 
     let (calls, requests) = mpsc::channel(CALLS);
     let checks = Checks::new();
@@ -120,6 +140,7 @@ pub(super) async fn run(
     let loop_time = metrics.loop_time();
     let write_failures = metrics.write_failures();
     let events = server.events();
+    let best_watchers = events.best_watchers();
     let (failures, unheard) = watch::channel(Failures::new());
     let mut listeners = Listeners {
         server,
@@ -156,6 +177,7 @@ pub(super) async fn run(
         write_failures,
         restarting,
         unheard,
+        best_watchers,
     };
     parts.publisher.kernel_read();
     let inputs =

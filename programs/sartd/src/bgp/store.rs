@@ -54,15 +54,19 @@ impl Store {
     /// Opens the run directory and makes it when it is not there.
     pub(super) fn open(directory: &Path) -> anyhow::Result<Store> {
         let at = || format!("the run directory {}", directory.display());
-        make_directory(directory).with_context(at)?;
-        make_directory(&desired(directory)).with_context(at)?;
+        let failed = |error: io::Error| {
+            let advice = advice(&error);
+            anyhow::Error::new(error).context(format!("{}{advice}", at()))
+        };
+        make_directory(directory).map_err(failed)?;
+        make_directory(&desired(directory)).map_err(failed)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(directory.join("router.lock"))
-            .with_context(at)?;
+            .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -216,6 +220,16 @@ pub(super) fn is_owner_name(name: &str) -> bool {
 
 fn desired(directory: &Path) -> PathBuf {
     directory.join("desired")
+}
+
+/// What to do when the run directory cannot be written to.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            " (run as root, or choose another with --run-dir)"
+        }
+        _ => "",
+    }
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

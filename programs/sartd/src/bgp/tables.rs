@@ -9,7 +9,7 @@ use bgp_policy::{
     CommunityKind as _, CommunityPattern, Decided, Explanation, PathPattern, Verdict,
 };
 use bgp_speaker::{Cursor, Filter, PathState, Reason, Table, TableRow};
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, ScopedAddr};
 use node_api::{Refusal, Reply, v1};
 
 use super::answers::{Answer, Explaining, SLICE, STEP, Walk, answer_page};
@@ -27,7 +27,7 @@ const ROWS: usize = 2000;
 pub(super) struct Only {
     community: Option<CommunityPattern>,
     as_path: Option<PathPattern>,
-    from: Option<IpAddr>,
+    from: Option<ScopedAddr>,
 }
 
 impl Router {
@@ -135,12 +135,14 @@ impl Router {
             compared: (0..)
                 .zip(&step.values)
                 .filter_map(|(path, value)| {
-                    let out = step.out.iter().any(|out| u32::try_from(*out) == Ok(path));
-                    Some(v1::Compared { path, value: value.clone()?, out })
+                    let has = |all: &[usize]| all.iter().any(|at| u32::try_from(*at) == Ok(path));
+                    let (out, behind) = (has(&step.out), has(&step.behind));
+                    Some(v1::Compared { path, value: value.clone()?, out, behind })
                 })
                 .collect(),
         });
-        let neighbors: BTreeSet<IpAddr> = best.paths.iter().filter_map(|path| path.peer).collect();
+        let neighbors: BTreeSet<ScopedAddr> =
+            best.paths.iter().filter_map(|path| path.peer).collect();
         let place = self.parts.placement.place;
         let fib = self.parts.table.route(&prefix);
         let answer = v1::Explanation {
@@ -151,7 +153,7 @@ impl Router {
             ..Default::default()
         };
         let imports = neighbors.into_iter().collect();
-        let peers = speaker.peers().map(|peer| peer.config.address).collect();
+        let peers = speaker.peers().map(|peer| peer.wanted.key()).collect();
         let explaining = Explaining { reply, prefix, answer, imports, peers };
         self.answers.add(Answer::Explanation(Box::new(explaining)));
     }
@@ -159,7 +161,7 @@ impl Router {
     /// What the import policy of a peer says of its path.
     pub(super) fn explain_import(
         &self,
-        neighbor: &IpAddr,
+        neighbor: &ScopedAddr,
         prefix: &Prefix,
     ) -> Option<v1::ImportVerdict> {
         let policy = Some(verdict(&self.parts.speaker.explain_import(neighbor, prefix)?));
@@ -169,7 +171,7 @@ impl Router {
     /// Whether a peer is told of a prefix.
     pub(super) fn advertisement(
         &self,
-        neighbor: &IpAddr,
+        neighbor: &ScopedAddr,
         prefix: &Prefix,
     ) -> Option<v1::Advertisement> {
         let export = self.parts.speaker.explain_export(neighbor, prefix)?;
@@ -216,8 +218,14 @@ impl Only {
         let attributes = &row.attributes;
         community.as_ref().is_none_or(|pattern| has_community(pattern, attributes))
             && as_path.as_ref().is_none_or(|pattern| pattern.matches(&attributes.as_path))
-            && from.is_none_or(|from| row.peer == Some(from))
+            && from.is_none_or(|from| row.peer.is_some_and(|peer| is(&peer, &from)))
     }
+}
+
+/// Whether a neighbor is the one that was named; a link-local address alone names those of all
+/// links.
+fn is(neighbor: &ScopedAddr, named: &ScopedAddr) -> bool {
+    neighbor == named || (named.is_ambiguous() && neighbor.address() == named.address())
 }
 
 fn has_community(pattern: &CommunityPattern, attributes: &Attributes) -> bool {
@@ -298,7 +306,7 @@ pub(super) fn words(state: Option<&PathState>) -> (bool, bool, String) {
     match state {
         None => (false, false, String::new()),
         Some(PathState::Best(step)) => (true, false, step.to_string()),
-        Some(PathState::Multipath) => (false, true, String::new()),
+        Some(PathState::Multipath(step)) => (false, true, step.to_string()),
         Some(PathState::Lost(step)) => (false, false, step.to_string()),
         Some(PathState::Ineligible(why)) => (false, false, why.to_string()),
     }

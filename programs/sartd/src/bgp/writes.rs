@@ -29,7 +29,14 @@ impl Router {
                 if matches!(event, KernelEvent::Snapshot(_)) {
                     self.parts.publisher.kernel_read();
                 }
+                let of_links = matches!(
+                    event,
+                    KernelEvent::Snapshot(_) | KernelEvent::Link(_) | KernelEvent::LinkGone(_)
+                );
                 self.table_input(now, route_table::Input::Kernel(event));
+                if of_links {
+                    self.follow_vrf(now);
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "the kernel's news stopped");

@@ -1,11 +1,12 @@
 //! One channel: what each source has, and which of them is best.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use inet::{Family, LinkName, NextHop, Prefix};
 use node_api::v1;
 use route_table::{KernelTarget, LinkIndex, Origin, Redistributed, Target, distance};
-use router_config::{Channel, ChannelEnd, RouterEnd};
+use router_config::{Channel, ChannelEnd, FibPlace, RouterEnd};
 
 /// Owners that may hand routes over to one channel.
 pub(super) const MAX_OWNERS: usize = 64;
@@ -24,6 +25,8 @@ pub(super) struct Wish {
 pub(super) struct ChannelState {
     pub(super) config: Channel,
     pub(super) sources: BTreeMap<String, BTreeMap<Prefix, Wish>>,
+    /// All prefixes with a wish, and how many sources have one.
+    prefixes: BTreeMap<Prefix, usize>,
     /// The sources that are owners: known by gRPC alone.
     pub(super) owners: BTreeSet<String>,
     /// Sources that have not been read since the start. Until they are, routers keep what they were
@@ -35,13 +38,8 @@ pub(super) struct ChannelState {
 pub(super) fn check(channels: &[Channel]) -> anyhow::Result<()> {
     for channel in channels {
         let name = &channel.name;
-        let tables = |ends: &[ChannelEnd]| -> BTreeSet<u32> {
-            ends.iter()
-                .flat_map(|end| match end {
-                    ChannelEnd::Kernel { tables } => tables.clone(),
-                    ChannelEnd::Bgp { .. } => Vec::new(),
-                })
-                .collect()
+        let tables = |ends: &[ChannelEnd]| -> BTreeSet<FibPlace> {
+            ends.iter().flat_map(ChannelEnd::places).collect()
         };
         let (from, to) = (tables(&channel.subscribers), tables(&channel.publishers));
         if let Some(both) = from.intersection(&to).next() {
@@ -82,7 +80,7 @@ pub(super) fn check_token(channels: &[Channel]) -> anyhow::Result<()> {
 }
 
 /// The name of a kernel table as a source.
-pub(super) fn kernel_name(table: u32) -> String {
+pub(super) fn kernel_name(table: FibPlace) -> String {
     format!("kernel {table}")
 }
 
@@ -95,11 +93,12 @@ impl ChannelState {
     /// A channel that has read nothing yet. `owners` had handed routes over to the run before.
     pub(super) fn new(config: Channel, owners: &[String]) -> ChannelState {
         let ends = config.subscribers.iter().flat_map(|end| match end {
-            ChannelEnd::Kernel { tables } => tables.iter().map(|t| kernel_name(*t)).collect(),
+            ChannelEnd::Kernel { .. } => end.places().map(kernel_name).collect(),
             ChannelEnd::Bgp { endpoint } => vec![bgp_name(endpoint)],
         });
         let unread = ends.chain(owners.iter().cloned()).collect();
-        ChannelState { config, sources: BTreeMap::new(), owners: BTreeSet::new(), unread }
+        let (sources, prefixes, owners) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        ChannelState { config, sources, prefixes, owners, unread }
     }
 
     /// Puts a source's wish in place of its former one; false when nothing changed.
@@ -110,13 +109,26 @@ impl ChannelState {
         match wish {
             Some(wish) => {
                 let routes = self.sources.entry(source.to_owned()).or_default();
-                routes.insert(prefix, wish.clone()) != Some(wish)
+                let before = routes.insert(prefix, wish.clone());
+                if before.is_none() {
+                    *self.prefixes.entry(prefix).or_default() += 1;
+                }
+                before != Some(wish)
             }
             None => {
                 let Some(routes) = self.sources.get_mut(source) else { return false };
                 let was = routes.remove(&prefix).is_some();
                 if routes.is_empty() {
                     self.sources.remove(source);
+                }
+                if was {
+                    match self.prefixes.get(&prefix).copied() {
+                        Some(2..) => self.prefixes.entry(prefix).and_modify(|n| *n -= 1),
+                        Some(0 | 1) | None => {
+                            self.prefixes.remove(&prefix);
+                            return was;
+                        }
+                    };
                 }
                 was
             }
@@ -134,7 +146,18 @@ impl ChannelState {
 
     /// All prefixes with a wish.
     pub(super) fn prefixes(&self) -> BTreeSet<Prefix> {
-        self.sources.values().flat_map(BTreeMap::keys).copied().collect()
+        self.prefixes.keys().copied().collect()
+    }
+
+    /// Those behind one, in order; none: from the first on.
+    pub(super) fn prefixes_after(&self, after: Option<Prefix>) -> impl Iterator<Item = &Prefix> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.prefixes.range((from, Bound::Unbounded)).map(|(prefix, _)| prefix)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.prefixes.len()
     }
 }
 
@@ -268,6 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_are_counted_as_they_come_and_go() {
+        let mut channel = channel();
+        let all: Vec<Prefix> =
+            (0..9).map(|n| Prefix::truncated([10, n, 0, 0].into(), 16).unwrap()).collect();
+        for (n, prefix) in all.iter().enumerate() {
+            for source in ["a", "b", "c"].iter().take(n % 3 + 1) {
+                channel.put(source, *prefix, wish(9));
+                channel.put(source, *prefix, wish(10));
+            }
+        }
+        assert!(channel.prefixes_after(None).eq(&all));
+        assert!(channel.prefixes_after(Some(all[4])).eq(&all[5..]));
+        let between = "10.4.128.0/24".parse().unwrap();
+        assert!(channel.prefixes_after(Some(between)).eq(&all[5..]));
+        for (source, left) in [("a", 6), ("c", 6), ("b", 0)] {
+            for prefix in &all {
+                channel.put(source, *prefix, None);
+                channel.put(source, *prefix, None);
+            }
+            assert_eq!(channel.len(), left, "without {source}");
+            assert_eq!(channel.prefixes().len(), left);
+        }
+    }
+
+    #[test]
     fn a_request_is_taken_whole_or_refused_with_all_that_is_wrong() {
         let route = |prefix: &str, kind: &str, hops: &[&str]| v1::FibRoute {
             prefix: prefix.to_owned(),
@@ -305,11 +353,18 @@ mod tests {
     #[test]
     fn a_channel_into_where_it_comes_from_is_refused() {
         let mut config = channel().config;
-        config.subscribers = vec![ChannelEnd::Kernel { tables: vec![254, 8] }];
-        config.publishers = vec![ChannelEnd::Kernel { tables: vec![9] }];
+        let kernel = |tables: &[u32], vrf: &str| ChannelEnd::Kernel {
+            tables: tables.to_vec(),
+            vrfs: vec![vrf.parse().unwrap()],
+        };
+        config.subscribers = vec![kernel(&[254, 8], "blue")];
+        config.publishers = vec![kernel(&[9], "red")];
         assert!(check(std::slice::from_ref(&config)).is_ok());
-        config.publishers = vec![ChannelEnd::Kernel { tables: vec![8] }];
-        assert!(check(&[config]).unwrap_err().to_string().contains("table 8"));
+        config.publishers = vec![kernel(&[8], "red")];
+        let refused = |config: &Channel| check(std::slice::from_ref(config)).unwrap_err();
+        assert!(refused(&config).to_string().contains("table 8"));
+        config.publishers = vec![kernel(&[9], "blue")];
+        assert!(refused(&config).to_string().contains("table vrf blue"));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inet::{Family, Prefix, Timestamp};
-use kernel::fib::config;
+use kernel::fib::{config, vrf_config};
 use kernel::routes::Owner;
 use node_api::v1;
 use route_table::{
     Config, Input, KernelEvent, Output, Redistributed, RouteTable, Selector, SourceId, Sources,
     Write,
 };
-use router_config::{Channel, ChannelEnd, RouterEnd};
+use router_config::{Channel, ChannelEnd, FibPlace, RouterEnd};
 
 use super::channel::{self, ChannelState, MAX_OWNERS, Wish, bgp_name, kernel_name, of_kernel};
 
@@ -18,7 +18,7 @@ use super::channel::{self, ChannelState, MAX_OWNERS, Wish, bgp_name, kernel_name
 #[derive(Debug, PartialEq)]
 pub(super) enum Do {
     /// Write this into a table, in order.
-    Write(u32, Write),
+    Write(FibPlace, Write),
     /// These are all prefixes that a router shall announce for a channel.
     Announce(String, RouterEnd, BTreeSet<Prefix>),
 }
@@ -29,8 +29,12 @@ pub(super) type Owners = BTreeMap<String, Vec<String>>;
 /// Channels, and the kernel's tables that they touch.
 pub(super) struct Controller {
     pub(super) channels: Vec<ChannelState>,
-    pub(super) tables: BTreeMap<u32, RouteTable>,
+    pub(super) tables: BTreeMap<FibPlace, RouteTable>,
     pub(super) sources: Sources,
+    /// Tables that routes are taken from.
+    subscribed: BTreeSet<FibPlace>,
+    /// Nobody speaks for routes of the run before any more.
+    swept: bool,
     /// Channels whose routers are to be told.
     announce: BTreeSet<usize>,
 }
@@ -48,32 +52,55 @@ impl Controller {
             from.into_iter().map(|end| (end, false)).chain(to.into_iter().map(|end| (end, true)))
         };
         for (end, published) in channels.iter().flat_map(ends) {
-            let ChannelEnd::Kernel { tables: numbers } = end else { continue };
-            for number in numbers {
-                let table = tables.entry(number).or_insert_with(|| (false, false));
+            for place in end.places() {
+                let table = tables.entry(place).or_insert_with(|| (false, false));
                 *table = (table.0 || !published, table.1 || published);
             }
         }
-        let make = |(number, (subscribed, published)): (u32, (bool, bool))| {
-            let owner = Owner::FIB.in_table(number);
-            let mut table = RouteTable::new(Config { ..config(owner, published) });
-            if subscribed {
-                let selector = Selector { table: number, origin: None };
-                table.handle(Timestamp::ZERO, Input::Redistribute(vec![selector]));
-            }
-            (number, table)
+        let subscribed = tables.iter().filter(|(_, (subscribed, _))| *subscribed);
+        let subscribed = subscribed.map(|(place, _)| *place).collect();
+        let make = |(place, (_, published)): (FibPlace, (bool, bool))| {
+            (place, RouteTable::new(config_of(place, None, published)))
         };
         let announce = (0..channels.len()).collect();
-        Controller {
+        let numbers: Vec<FibPlace> = tables.keys().copied().collect();
+        let mut controller = Controller {
             channels: channels.into_iter().map(state).collect(),
             tables: tables.into_iter().map(make).collect(),
             sources: Sources::default(),
+            subscribed,
+            swept: false,
             announce,
+        };
+        for place in numbers {
+            controller.select(Timestamp::ZERO, place, None);
         }
+        controller
+    }
+
+    /// A VRF's table has this number from now on; none: it is not there. It is to be read anew.
+    pub(super) fn place(&mut self, now: Timestamp, vrf: FibPlace, number: Option<u32>) {
+        // Whether routes are written stays as it is.
+        self.input(now, vrf, Input::Configure(config_of(vrf, number, false)));
+        if self.swept {
+            self.input(now, vrf, Input::Sweep);
+        }
+        self.select(now, vrf, number);
+    }
+
+    /// Routes of others in a table are told of, if a channel takes them.
+    fn select(&mut self, now: Timestamp, place: FibPlace, number: Option<u32>) {
+        let number = match place {
+            FibPlace::Table(number) => Some(number),
+            FibPlace::Vrf(_) => number,
+        };
+        let number = number.filter(|_| self.subscribed.contains(&place));
+        let selectors = number.map(|table| Selector { table, origin: None });
+        self.input(now, place, Input::Redistribute(selectors.into_iter().collect()));
     }
 
     /// The kernel's news of a table.
-    pub(super) fn kernel(&mut self, now: Timestamp, table: u32, event: KernelEvent) {
+    pub(super) fn kernel(&mut self, now: Timestamp, table: FibPlace, event: KernelEvent) {
         if matches!(event, KernelEvent::Snapshot(_)) {
             self.was_read(&kernel_name(table));
         }
@@ -101,7 +128,7 @@ impl Controller {
         self.channels.iter().map(of).collect()
     }
 
-    pub(super) fn input(&mut self, now: Timestamp, table: u32, input: Input) {
+    pub(super) fn input(&mut self, now: Timestamp, table: FibPlace, input: Input) {
         if let Some(table) = self.tables.get_mut(&table) {
             table.handle(now, input);
         }
@@ -185,6 +212,7 @@ impl Controller {
 
     /// Nobody speaks for routes of the run before any more.
     pub(super) fn sweep(&mut self, now: Timestamp) {
+        self.swept = true;
         for table in self.tables.values_mut() {
             table.handle(now, Input::Sweep);
         }
@@ -208,7 +236,7 @@ impl Controller {
     /// All that is to be done now.
     pub(super) fn poll(&mut self, now: Timestamp) -> Vec<Do> {
         let mut todo = Vec::new();
-        let numbers: Vec<u32> = self.tables.keys().copied().collect();
+        let numbers: Vec<FibPlace> = self.tables.keys().copied().collect();
         let mut quiet = false;
         // A route of one table may be wanted in another.
         while !quiet {
@@ -245,7 +273,7 @@ impl Controller {
     fn redistributed(
         &mut self,
         now: Timestamp,
-        number: u32,
+        number: FibPlace,
         prefix: Prefix,
         route: Option<&Redistributed>,
     ) {
@@ -255,12 +283,9 @@ impl Controller {
         // What another channel has put there is no source, or two of them would feed each other.
         let route = route.filter(|route| route.origin != ours);
         let wish = route.and_then(|route| of_kernel(route, name_of));
-        let subscribes =
-            |channel: &ChannelState| {
-                channel.config.subscribers.iter().any(
-                    |end| matches!(end, ChannelEnd::Kernel { tables } if tables.contains(&number)),
-                )
-            };
+        let subscribes = |channel: &ChannelState| {
+            channel.config.subscribers.iter().flat_map(ChannelEnd::places).any(|p| p == number)
+        };
         let of: Vec<usize> =
             (0..).zip(&self.channels).filter(|(_, c)| subscribes(c)).map(|(at, _)| at).collect();
         for at in of {
@@ -289,13 +314,20 @@ impl Controller {
             tracing::warn!(source, "no number is left for this source of routes");
             return;
         };
-        for end in &channel.config.publishers {
-            let ChannelEnd::Kernel { tables } = end else { continue };
-            for number in tables {
-                if let Some(table) = self.tables.get_mut(number) {
-                    table.handle(now, offer(id, prefix, wish.clone()));
-                }
+        for place in channel.config.publishers.iter().flat_map(ChannelEnd::places) {
+            if let Some(table) = self.tables.get_mut(&place) {
+                table.handle(now, offer(id, prefix, wish.clone()));
             }
+        }
+    }
+}
+
+/// How a table is written; `number` is that of a VRF's, while it is there.
+fn config_of(place: FibPlace, number: Option<u32>, install: bool) -> Config {
+    match place {
+        FibPlace::Table(number) => config(Owner::FIB.in_table(number), install),
+        FibPlace::Vrf(name) => {
+            vrf_config(name, Owner::FIB.in_table(number.unwrap_or_default()), install)
         }
     }
 }
@@ -306,182 +338,4 @@ fn offer(source: SourceId, prefix: Prefix, wish: Option<Wish>) -> Input {
 }
 
 #[cfg(test)]
-mod tests {
-    use route_table::{
-        Action, KernelRoute, KernelTarget, Leg, Link, LinkIndex, RouteNews, Snapshot,
-    };
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::ZERO;
-
-    fn router() -> RouterEnd {
-        RouterEnd::Tcp("127.0.0.1:5000".parse().unwrap())
-    }
-
-    /// `kernel 254` into table 100, and owners into tables 100 and 254 and a router.
-    fn controller() -> Controller {
-        let mut controller = started(&Owners::new());
-        for table in [100, 254] {
-            read(&mut controller, table);
-        }
-        controller
-    }
-
-    fn read(controller: &mut Controller, table: u32) {
-        let name = "eth0".parse().unwrap();
-        let index = LinkIndex(1);
-        let link = Link { index, name, up: true, master: None, vrf_table: None };
-        let routes = vec![route("10.0.0.0/24", None, 2)];
-        let snapshot = Snapshot { links: vec![link], routes, ..Snapshot::default() };
-        controller.kernel(NOW, table, KernelEvent::Snapshot(snapshot));
-    }
-
-    fn started(owners: &Owners) -> Controller {
-        let kernel = |tables: &[u32]| ChannelEnd::Kernel { tables: tables.to_vec() };
-        let bgp = ChannelEnd::Bgp { endpoint: router() };
-        let channel = |name: &str, subscribers, publishers| Channel {
-            name: name.to_owned(),
-            ip_version: Family::Ipv4,
-            subscribers,
-            publishers,
-        };
-        let channels = vec![
-            channel("copy", vec![kernel(&[254])], vec![kernel(&[100])]),
-            channel("owners", vec![bgp.clone()], vec![kernel(&[100, 254])]),
-            channel("announce", vec![kernel(&[254])], vec![bgp]),
-        ];
-        Controller::new(channels, owners)
-    }
-
-    fn route(prefix: &str, gateway: Option<&str>, protocol: u8) -> KernelRoute {
-        let legs = vec![Leg::new(gateway.map(|g| g.parse().unwrap()), LinkIndex(1))];
-        let (prefix, target) = (prefix.parse().unwrap(), KernelTarget::Legs(legs));
-        KernelRoute { prefix, table: 254, protocol, metric: 0, target, object: None }
-    }
-
-    fn add(controller: &mut Controller, route: KernelRoute) {
-        for table in [100, 254] {
-            let event = KernelEvent::Route(RouteNews::Added, route.clone());
-            controller.kernel(NOW, table, event);
-        }
-    }
-
-    /// What is to be done, the kernel having done it.
-    #[track_caller]
-    fn check(controller: &mut Controller, expect: &[&str]) {
-        let todo = controller.poll(NOW);
-        let mut shown = Vec::new();
-        for todo in todo {
-            shown.push(match &todo {
-                Do::Write(table, write @ Write::Route(change)) => {
-                    let answer = write.done(Ok(()));
-                    controller.input(NOW, *table, answer);
-                    let action = match &change.action {
-                        Action::Replace(KernelTarget::Legs(legs)) => legs[0].to_string(),
-                        Action::Replace(other) => format!("{other:?}").to_lowercase(),
-                        Action::Via(_) => "object".to_owned(),
-                        Action::Delete => "-".to_owned(),
-                    };
-                    format!("{table} {}={action}", change.prefix)
-                }
-                Do::Write(_, Write::Object(_)) => "object".to_owned(),
-                Do::Announce(channel, _, prefixes) => {
-                    let all: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
-                    format!("{channel}: {}", all.join(" "))
-                }
-            });
-        }
-        shown.sort();
-        assert_eq!(shown, expect);
-    }
-
-    fn owner(owner: &str, routes: &[(&str, &str)]) -> v1::SetRoutesRequest {
-        let route = |(prefix, kind): &(&str, &str)| v1::FibRoute {
-            prefix: (*prefix).to_owned(),
-            kind: (*kind).to_owned(),
-            ..Default::default()
-        };
-        v1::SetRoutesRequest {
-            owner: owner.to_owned(),
-            channel: "owners".to_owned(),
-            distance: 0,
-            routes: routes.iter().map(route).collect(),
-        }
-    }
-
-    #[test]
-    fn routes_of_the_kernel_are_copied_announced_and_taken_back() {
-        let mut controller = controller();
-        check(&mut controller, &["100 10.0.0.0/24=%1", "announce: 10.0.0.0/24"]);
-        let far = route("20.0.0.0/8", Some("10.0.0.9"), 4);
-        add(&mut controller, far.clone());
-        let both = "announce: 10.0.0.0/24 20.0.0.0/8";
-        check(&mut controller, &["100 20.0.0.0/8=10.0.0.9%1", both]);
-        // Our own in that table, seen by the other's reader, feeds nothing.
-        let ours = KernelRoute { metric: 1, ..route("30.0.0.0/8", None, Owner::FIB.protocol) };
-        add(&mut controller, ours);
-        check(&mut controller, &[]);
-        for table in [100, 254] {
-            let event = KernelEvent::Route(RouteNews::Removed, far.clone());
-            controller.kernel(NOW, table, event);
-        }
-        check(&mut controller, &["100 20.0.0.0/8=-", "announce: 10.0.0.0/24"]);
-    }
-
-    #[test]
-    fn owners_and_routers_compete_by_distance_in_every_table() {
-        let mut controller = controller();
-        controller.poll(NOW).clear();
-        let reply = controller.set(NOW, &owner("a", &[("40.0.0.0/8", "blackhole")])).unwrap();
-        assert!(reply.accepted);
-        check(&mut controller, &["100 40.0.0.0/8=blackhole", "254 40.0.0.0/8=blackhole"]);
-        // A router's are nearer than an owner's that says nothing.
-        let prefix: Prefix = "40.0.0.0/8".parse().unwrap();
-        let wish = Wish { distance: 20, target: route_table::Target::Prohibit };
-        let endpoint = router();
-        let routes = BTreeMap::from([(prefix, wish)]);
-        controller.router(NOW, &endpoint, Family::Ipv4, Some(&routes));
-        check(&mut controller, &["100 40.0.0.0/8=prohibit", "254 40.0.0.0/8=prohibit"]);
-        controller.router(NOW, &endpoint, Family::Ipv4, None);
-        check(&mut controller, &["100 40.0.0.0/8=blackhole", "254 40.0.0.0/8=blackhole"]);
-        // The whole set: what is not named any more goes. Nothing of it when something is wrong.
-        let wrong = controller.set(NOW, &owner("a", &[("50.0.0.0/8", "nat")])).unwrap();
-        assert!(!wrong.accepted);
-        check(&mut controller, &[]);
-        controller.forget(NOW, "a", "");
-        check(&mut controller, &["100 40.0.0.0/8=-", "254 40.0.0.0/8=-"]);
-        assert!(controller.set(NOW, &owner("A b", &[])).is_err());
-        let nowhere = v1::SetRoutesRequest { channel: "x".to_owned(), ..owner("a", &[]) };
-        assert!(controller.set(NOW, &nowhere).is_err());
-    }
-
-    #[test]
-    fn a_router_keeps_what_it_was_told_until_all_sources_were_read() {
-        let before = Owners::from([("announce".to_owned(), vec!["ops".to_owned()])]);
-        let mut controller = started(&before);
-        check(&mut controller, &[]);
-        read(&mut controller, 100);
-        check(&mut controller, &[]);
-        // The kernel's table is read, but the owner of the run before has not spoken.
-        read(&mut controller, 254);
-        check(&mut controller, &["100 10.0.0.0/24=%1"]);
-        assert_eq!(controller.owners().get("announce"), before.get("announce"));
-        let set = v1::SetRoutesRequest {
-            channel: "announce".to_owned(),
-            ..owner("ops", &[("60.0.0.0/8", "blackhole")])
-        };
-        assert!(controller.set(NOW, &set).unwrap().accepted);
-        check(&mut controller, &["announce: 10.0.0.0/24 60.0.0.0/8"]);
-
-        // One that does not come back is waited for until the restart is over.
-        let mut controller = started(&before);
-        for table in [100, 254] {
-            read(&mut controller, table);
-        }
-        check(&mut controller, &["100 10.0.0.0/24=%1"]);
-        controller.sweep(NOW);
-        check(&mut controller, &["announce: 10.0.0.0/24"]);
-        assert_eq!(controller.owners().get("announce"), Some(&Vec::new()));
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! The controller's metrics: what was published last, read at each scrape.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -10,9 +12,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use route_table::{Counters, Lag, Stats};
+use router_config::FibPlace;
 
 use super::controller::Controller;
-use crate::bgp::{encode_fib, encode_fib_counters};
+use crate::bgp::{Census, encode_fib, encode_fib_counters};
 
 /// What the collector shows: all tables together.
 #[derive(Debug, Default)]
@@ -20,8 +23,26 @@ struct Shown {
     stats: Stats,
     counters: Counters,
     channels: Vec<ChannelCounts>,
+    /// What is not there.
+    missing: Missing,
+}
+
+/// What channels name and is not there: how many of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
     /// Routers that do not answer.
-    lost: usize,
+    pub(super) routers: usize,
+    /// VRFs.
+    pub(super) vrfs: usize,
+}
+
+/// A count of all tables under way: large ones take longer than a turn.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    stats: Stats,
+    /// Of the table after this one, if that was begun.
+    under_way: Option<Census>,
+    done: Option<FibPlace>,
 }
 
 #[derive(Debug)]
@@ -50,21 +71,44 @@ impl Metrics {
         registry
     }
 
-    /// Counts anew. It walks the tables: for every few seconds.
-    pub(super) fn publish(&self, controller: &Controller, lost: usize) {
-        let (mut stats, mut counters) = (Stats::default(), Counters::default());
+    /// Shows what was counted, and what the tables and channels count themselves.
+    fn publish(&self, controller: &Controller, stats: Stats, missing: Missing) {
+        let mut counters = Counters::default();
         for table in controller.tables.values() {
-            add_stats(&mut stats, table.stats());
             add_counters(&mut counters, table.counters());
         }
         let channels = controller.channels.iter().map(|channel| ChannelCounts {
             name: channel.config.name.clone(),
-            routes: channel.prefixes().len(),
+            routes: channel.len(),
             owners: channel.owners.len(),
         });
         let channels = channels.collect();
-        let shown = Shown { stats, counters, channels, lost };
+        let shown = Shown { stats, counters, channels, missing };
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+}
+
+impl Count {
+    /// Counts on until the slice is over; true when all is counted, and shown.
+    pub(super) fn go_on(
+        &mut self,
+        slice: Duration,
+        controller: &Controller,
+        missing: Missing,
+        metrics: &Metrics,
+    ) -> bool {
+        let after = self.done.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = controller.tables.range((after, Bound::Unbounded)).next();
+        let Some((place, table)) = next else {
+            metrics.publish(controller, self.stats, missing);
+            return true;
+        };
+        let census = self.under_way.get_or_insert_default();
+        if census.go_on(slice, table) {
+            add_stats(&mut self.stats, census.stats);
+            (self.under_way, self.done) = (None, Some(*place));
+        }
+        false
     }
 }
 
@@ -73,9 +117,14 @@ impl Collector for Metrics {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         encode_fib(&mut to, &shown.stats)?;
         encode_fib_counters(&mut to, &shown.counters)?;
-        let (name, help) = ("sart_fib_routers_lost", "Routers of channels that do not answer");
-        let encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(as_gauge(shown.lost)).encode(encoder)?;
+        let Missing { routers, vrfs } = shown.missing;
+        for (name, help, value) in [
+            ("sart_fib_routers_lost", "Routers of channels that do not answer", routers),
+            ("sart_fib_vrfs_missing", "VRFs of channels that are not there", vrfs),
+        ] {
+            let encoder = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(as_gauge(value)).encode(encoder)?;
+        }
         type Value = (&'static str, &'static str, fn(&ChannelCounts) -> usize);
         let values: [Value; 2] = [
             ("sart_fib_channel_routes", "Prefixes of a channel", |channel| channel.routes),
@@ -129,21 +178,42 @@ mod tests {
     #[test]
     fn all_tables_and_channels_are_shown() {
         let metrics = Metrics::default();
-        let kernel = |table| router_config::ChannelEnd::Kernel { tables: vec![table] };
+        let kernel =
+            |table| router_config::ChannelEnd::Kernel { tables: vec![table], vrfs: vec![] };
         let channel = router_config::Channel {
             name: "main".to_owned(),
             ip_version: inet::Family::Ipv4,
             subscribers: vec![kernel(8)],
             publishers: vec![kernel(9), kernel(10)],
         };
-        let controller = Controller::new(vec![channel], &Default::default());
-        metrics.publish(&controller, 2);
+        let mut controller = Controller::new(vec![channel], &Default::default());
+        let routes = (0..5).map(|n| node_api::v1::FibRoute {
+            prefix: format!("10.{n}.0.0/16"),
+            kind: "blackhole".to_owned(),
+            ..Default::default()
+        });
+        let request = node_api::v1::SetRoutesRequest {
+            owner: "a".to_owned(),
+            channel: "main".to_owned(),
+            distance: 0,
+            routes: routes.collect(),
+        };
+        assert!(controller.set(inet::Timestamp::ZERO, &request).unwrap().accepted);
+        // A prefix at a time: five in each of the two tables that are written, and three ends.
+        let missing = Missing { routers: 2, vrfs: 1 };
+        let (mut count, mut slices) = (Count::default(), 1);
+        while !count.go_on(Duration::ZERO, &controller, missing, &metrics) {
+            slices += 1;
+        }
+        assert_eq!(slices, 2 * 5 + 3 + 1);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &metrics.registry()).unwrap();
         for line in [
             "sart_fib_routers_lost 2",
-            r#"sart_fib_channel_routes{channel="main"} 0"#,
+            "sart_fib_vrfs_missing 1",
+            r#"sart_fib_channel_routes{channel="main"} 5"#,
             r#"sart_fib_routes{state="installed"} 0"#,
+            r#"sart_fib_routes{state="unresolved"} 10"#,
             "sart_fib_write_failures_total 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -1,5 +1,7 @@
 //! The one task that owns the controller, and what it hears from.
 
+mod vrf;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,15 +16,15 @@ use kernel::routes::{OwnRoutes, Owner, TABLE_MAIN};
 use node_api::{FibCall, FibServer, Refusal, Token};
 use prometheus_client::registry::Registry;
 use route_table::{Input, KernelEvent, Write};
-use router_config::{Channel, ChannelEnd, RouterEnd};
+use router_config::{Channel, ChannelEnd, FibPlace, RouterEnd};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::bgp::{self, Heard};
 use super::controller::{Controller, Do};
 use super::kept::Kept;
-use super::metrics::Metrics;
+use super::metrics::{Count, Metrics, Missing};
 use super::show;
 use crate::bgp::open_health;
 
@@ -36,6 +38,8 @@ const BATCH: usize = 4096;
 const HEALTH_AGAIN: Duration = Duration::from_secs(5);
 /// How often routes are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// How long counting may hold the controller's task at once.
+const SLICE: Duration = Duration::from_micros(400);
 /// How long an answer from the kernel is waited for at the end.
 const END_TIME: Duration = Duration::from_secs(5);
 
@@ -52,15 +56,27 @@ pub(super) struct Settings {
 
 /// What happened outside.
 enum News {
-    Kernel(u32, KernelEvent),
-    KernelLost(u32, std::io::Error),
-    Written(u32, Vec<Input>),
+    /// Of a table's way to the kernel, by its number.
+    Kernel(FibPlace, u64, KernelEvent),
+    KernelLost(FibPlace, u64, std::io::Error),
+    Written(FibPlace, Vec<Input>),
+    /// What was left in the table that a VRF had before is gone.
+    Left(FibPlace),
     Router(Heard),
 }
 
 /// A table's way to the kernel.
 struct Writer {
+    /// The table's number; none: its VRF is not there.
+    number: Option<u32>,
+    /// Which way it is: news of those before are not heard.
+    way: u64,
+    listener: AbortHandle,
     routes: OwnRoutes,
+    /// The table that the VRF had before, which is to be emptied.
+    left: Option<OwnRoutes>,
+    /// It is being emptied.
+    leaving: bool,
     waiting: Vec<Write>,
     under_way: bool,
 }
@@ -68,7 +84,9 @@ struct Writer {
 struct Running {
     start: Instant,
     controller: Controller,
-    writers: BTreeMap<u32, Writer>,
+    writers: BTreeMap<FibPlace, Writer>,
+    /// Why VRFs have no table.
+    missing: BTreeMap<FibPlace, String>,
     /// What each router is to announce for a channel; none: as before.
     routers: BTreeMap<(RouterEnd, String), watch::Sender<Option<BTreeSet<Prefix>>>>,
     /// Those that tell them.
@@ -80,9 +98,11 @@ struct Running {
     metrics: Metrics,
     kernel: CheckHandle,
     /// Tables that were not read since the start.
-    unread: BTreeSet<u32>,
+    unread: BTreeSet<FibPlace>,
     /// Something may be counted otherwise.
     changed: bool,
+    /// A count under way.
+    count: Option<Count>,
 }
 
 /// Runs until a signal ends it.
@@ -99,6 +119,8 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         unread: controller.tables.keys().copied().collect(),
         metrics: metrics.clone(),
         changed: true,
+        count: None,
+        missing: BTreeMap::new(),
         kept,
         controller,
         writers: BTreeMap::new(),
@@ -114,7 +136,8 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let (calls, mut requests) = mpsc::channel(64);
     let mut server = FibServer::new(calls);
-    server.listen_unix(&socket)?;
+    let advice = "no unix socket (run as root, or choose another with --socket)";
+    server.listen_unix(&socket).context(advice)?;
     let bound = server.listen_tcp(endpoint, token).await?;
     let registry = Arc::new(metrics.registry());
     tokio::spawn(serve_health(health_port, checks, registry));
@@ -152,8 +175,15 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
                 let now = running.now();
                 running.controller.tick(now);
             }
+            // In between all else, a slice at a time.
+            () = std::future::ready(()), if running.count.is_some() => {
+                running.go_on_counting();
+                continue;
+            }
             _ = count.tick() => {
-                running.publish();
+                if std::mem::take(&mut running.changed) {
+                    running.count.get_or_insert_default();
+                }
                 continue;
             }
         }
@@ -170,13 +200,25 @@ impl Running {
     }
 
     fn open_tables(&mut self) -> anyhow::Result<()> {
-        for number in self.controller.tables.keys() {
-            let owner = Owner::FIB.in_table(*number);
-            let Fib { routes, events } = Fib::open_reading(owner, &[], &[TABLE_MAIN])
-                .with_context(|| format!("cannot talk to the kernel about table {number}"))?;
-            tokio::spawn(listen(*number, events, self.news.clone()));
-            let writer = Writer { routes, waiting: Vec::new(), under_way: false };
-            self.writers.insert(*number, writer);
+        for place in self.controller.tables.keys() {
+            let number = match place {
+                FibPlace::Table(number) => Some(*number),
+                // Its device is found among the links that are read at first.
+                FibPlace::Vrf(_) => None,
+            };
+            let (routes, listener) = open(*place, 0, number, &self.news)?;
+            let (left, waiting, under_way) = (None, Vec::new(), false);
+            let writer = Writer {
+                number,
+                way: 0,
+                listener,
+                routes,
+                left,
+                leaving: false,
+                waiting,
+                under_way,
+            };
+            self.writers.insert(*place, writer);
         }
         Ok(())
     }
@@ -208,15 +250,38 @@ impl Running {
     fn take(&mut self, news: News) -> anyhow::Result<()> {
         let now = self.now();
         match news {
-            News::Kernel(table, event) => {
-                if matches!(event, KernelEvent::Snapshot(_)) && self.unread.remove(&table) {
+            News::Kernel(table, way, event) => {
+                if !self.is_way(table, way) {
+                    return Ok(());
+                }
+                let (whole, of_links) = match &event {
+                    KernelEvent::Snapshot(_) => (true, true),
+                    KernelEvent::Link(_) | KernelEvent::LinkGone(_) => (false, true),
+                    KernelEvent::Route(..)
+                    | KernelEvent::Address(_)
+                    | KernelEvent::AddressGone(_)
+                    | KernelEvent::Object(_)
+                    | KernelEvent::ObjectGone(_) => (false, false),
+                };
+                self.controller.kernel(now, table, event);
+                if of_links {
+                    self.follow(table)?;
+                }
+                // With the way changed, all is read again.
+                if whole && self.is_way(table, way) && self.unread.remove(&table) {
                     self.check();
                 }
-                self.controller.kernel(now, table, event);
             }
-            News::KernelLost(table, error) => {
+            News::KernelLost(table, way, _) if !self.is_way(table, way) => {}
+            News::KernelLost(table, _, error) => {
                 // Routes stay; whoever started this starts it again, and it finds them.
                 return Err(error).with_context(|| format!("the kernel's news of table {table}"));
+            }
+            News::Left(table) => {
+                if let Some(writer) = self.writers.get_mut(&table) {
+                    writer.leaving = false;
+                }
+                self.follow(table)?;
             }
             News::Written(table, answers) => {
                 if let Some(writer) = self.writers.get_mut(&table) {
@@ -260,7 +325,11 @@ impl Running {
             }
         }
         for (number, writer) in &mut self.writers {
-            if writer.under_way || writer.waiting.is_empty() {
+            if writer.under_way {
+                continue;
+            }
+            vrf::empty(*number, writer, &self.news);
+            if writer.waiting.is_empty() {
                 continue;
             }
             writer.under_way = true;
@@ -273,7 +342,7 @@ impl Running {
                 let refused = results.iter().filter(|result| result.is_err()).count();
                 if refused > 0 {
                     failures.inc_by(refused as u64);
-                    tracing::warn!(table, refused, "the kernel refused writes; tried again");
+                    tracing::warn!(%table, refused, "the kernel refused writes; tried again");
                 }
                 let answers = batch.iter().zip(results).map(|(w, result)| w.done(result)).collect();
                 let _ = news.send(News::Written(table, answers)).await;
@@ -299,7 +368,8 @@ impl Running {
             }
             FibCall::Channels(reply) => {
                 let trouble = |endpoint: &RouterEnd| self.trouble.get(endpoint).cloned();
-                reply.send(Ok(show::channels(&self.controller, trouble)));
+                let missing = |place| self.missing.get(&place).cloned();
+                reply.send(Ok(show::channels(&self.controller, trouble, missing)));
             }
             FibCall::Routes(request, reply) => {
                 reply.send(show::routes(&self.controller, &request));
@@ -314,10 +384,12 @@ impl Running {
         }
     }
 
-    /// Counts for the next scrapes, if anything has happened.
-    fn publish(&mut self) {
-        if std::mem::take(&mut self.changed) {
-            self.metrics.publish(&self.controller, self.trouble.len());
+    /// Counts a little further for the next scrapes.
+    fn go_on_counting(&mut self) {
+        let Some(count) = &mut self.count else { return };
+        let missing = Missing { routers: self.trouble.len(), vrfs: self.missing.len() };
+        if count.go_on(SLICE, &self.controller, missing, &self.metrics) {
+            self.count = None;
         }
     }
 
@@ -337,20 +409,37 @@ impl Running {
         let _ = taken.join_all().await;
         // A batch under way holds the writer until it is done.
         for (table, writer) in &self.writers {
-            let removed = writer.routes.remove_all().await?;
-            tracing::info!(table, removed, "our routes are taken away");
+            let here = writer.number.map(|_| &writer.routes);
+            for routes in here.into_iter().chain(&writer.left) {
+                let removed = routes.remove_all().await?;
+                tracing::info!(%table, removed, "our routes are taken away");
+            }
         }
         Ok(())
     }
 }
 
-async fn listen(table: u32, mut events: FibEvents, news: mpsc::Sender<News>) {
+/// Opens a table's way to the kernel; news come from now on.
+fn open(
+    table: FibPlace,
+    way: u64,
+    number: Option<u32>,
+    news: &mpsc::Sender<News>,
+) -> anyhow::Result<(OwnRoutes, AbortHandle)> {
+    let owner = Owner::FIB.in_table(number.unwrap_or_default());
+    let Fib { routes, events } = Fib::open_reading(owner, &[], &[TABLE_MAIN])
+        .with_context(|| format!("cannot talk to the kernel about table {table}"))?;
+    let listener = tokio::spawn(listen(table, way, events, news.clone()));
+    Ok((routes, listener.abort_handle()))
+}
+
+async fn listen(table: FibPlace, way: u64, mut events: FibEvents, news: mpsc::Sender<News>) {
     loop {
         let event = events.next().await;
         let lost = event.is_err();
         let told = match event {
-            Ok(event) => News::Kernel(table, event),
-            Err(error) => News::KernelLost(table, error),
+            Ok(event) => News::Kernel(table, way, event),
+            Err(error) => News::KernelLost(table, way, error),
         };
         if news.send(told).await.is_err() || lost {
             return;

@@ -3,7 +3,7 @@
 use inet::Prefix;
 use node_api::{Refusal, v1};
 use route_table::{RouteState, Target};
-use router_config::{ChannelEnd, RouterEnd};
+use router_config::{ChannelEnd, FibPlace, RouterEnd};
 
 use super::channel::{ChannelState, bgp_name, kernel_name};
 use super::controller::Controller;
@@ -15,12 +15,17 @@ const MAX_PAGE: usize = 10_000;
 pub(super) fn channels(
     controller: &Controller,
     trouble: impl Fn(&RouterEnd) -> Option<String>,
+    missing: impl Fn(FibPlace) -> Option<String>,
 ) -> v1::ChannelList {
     let ends = |ends: &[ChannelEnd]| -> Vec<String> {
         ends.iter()
             .flat_map(|end| match end {
-                ChannelEnd::Kernel { tables } => {
-                    tables.iter().map(|table| kernel_name(*table)).collect::<Vec<String>>()
+                ChannelEnd::Kernel { .. } => {
+                    let table = |place| match missing(place) {
+                        Some(why) => format!("{} ({why})", kernel_name(place)),
+                        None => kernel_name(place),
+                    };
+                    end.places().map(table).collect::<Vec<String>>()
                 }
                 ChannelEnd::Bgp { endpoint } => vec![match trouble(endpoint) {
                     Some(why) => format!("{} ({why})", bgp_name(endpoint)),
@@ -35,7 +40,7 @@ pub(super) fn channels(
         subscribers: ends(&channel.config.subscribers),
         publishers: ends(&channel.config.publishers),
         owners: channel.owners.iter().cloned().collect(),
-        routes: u32::try_from(channel.prefixes().len()).unwrap_or(u32::MAX),
+        routes: u32::try_from(channel.len()).unwrap_or(u32::MAX),
     };
     v1::ChannelList { channels: controller.channels.iter().map(status).collect() }
 }
@@ -59,8 +64,7 @@ pub(super) fn routes(
         0 => PAGE,
         limit => usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE),
     };
-    let prefixes = channel.prefixes();
-    let mut rest = prefixes.iter().filter(|prefix| after.is_none_or(|after| **prefix > after));
+    let mut rest = channel.prefixes_after(after);
     let routes = rest.by_ref().take(limit).filter_map(|prefix| {
         let (source, wish) = channel.best(prefix)?;
         Some(v1::ChannelRoute {
@@ -76,15 +80,11 @@ pub(super) fn routes(
 }
 
 fn tables(controller: &Controller, channel: &ChannelState, prefix: &Prefix) -> Vec<String> {
-    let numbers = channel.config.publishers.iter().flat_map(|end| match end {
-        ChannelEnd::Kernel { tables } => tables.as_slice(),
-        ChannelEnd::Bgp { .. } => &[],
-    });
-    let state = |number: &u32| {
-        let view = controller.tables.get(number)?.route(prefix)?;
-        Some(format!("{number} {}", words(view.state)))
+    let state = |place: FibPlace| {
+        let view = controller.tables.get(&place)?.route(prefix)?;
+        Some(format!("{place} {}", words(view.state)))
     };
-    numbers.filter_map(state).collect()
+    channel.config.publishers.iter().flat_map(ChannelEnd::places).filter_map(state).collect()
 }
 
 fn words(state: RouteState) -> String {

@@ -75,14 +75,14 @@ fn an_aggregate_is_told_and_drops_the_rest() {
             "{RIGHT}paths: [{{prefixes: [10.8.0.0/24]}}]\naggregates: [{{prefix: 10.0.0.0/8}}]\n"
         );
         write("right", &own);
-        assert!(right.client().reload(false).await.unwrap().accepted);
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
         eventually("the own prefix is told", async || has_route(&a, "10.8.0.0/24", "10.0.0.2"))
             .await;
         let summary = own
             .replace("fib: {}", "fib: {distance: {local: 9}}")
             .replace("10.0.0.0/8}", "10.0.0.0/8, summary_only: true, discard: unreachable}");
         write("right", &summary);
-        assert!(right.client().reload(false).await.unwrap().accepted);
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
         eventually("the own prefix is kept back", async || {
             route(&left, "10.8.0.0/24").await.is_none()
         })
@@ -119,16 +119,16 @@ fn an_aggregate_is_told_and_drops_the_rest() {
 
         // Gone with the last longer prefix, and there again with the next.
         write("right", &summary.replace("paths: [{prefixes: [10.8.0.0/24]}]\n", ""));
-        assert!(right.client().reload(false).await.unwrap().accepted);
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
         eventually("the left router's is left", async || loc(&right).await.len() == 2).await;
         assert!(dropped(&b).starts_with("unreachable "));
         write("left", &left_with_fib.replace("10.9.0.0/24, ", ""));
-        assert!(left.client().reload(false).await.unwrap().accepted);
+        assert!(left.client().reload(false, false).await.unwrap().accepted);
         eventually("nothing is dropped", async || dropped(&b).is_empty()).await;
         eventually("it is told no more", async || dropped(&a).is_empty()).await;
         assert_eq!(loc(&right).await, []);
         write("left", &left_with_fib);
-        assert!(left.client().reload(false).await.unwrap().accepted);
+        assert!(left.client().reload(false, false).await.unwrap().accepted);
         eventually("it is there again", async || dropped(&b).starts_with("unreachable ")).await;
 
         let twice = "aggregates: [{prefix: 10.0.0.0/8}, {prefix: 10.0.0.0/8}]";

@@ -3,7 +3,7 @@
 use node_api::v1;
 
 use crate::world::{Host, Router, World, eventually};
-use crate::{LEFT, RIGHT, has_routes};
+use crate::{LEFT, RIGHT, has_routes, neighbor};
 
 /// Our routes for the left router's IPv4 prefix in all tables of a host.
 fn ours(host: &Host) -> Vec<String> {
@@ -42,7 +42,7 @@ fn places_change_without_a_gap_and_over_a_restart() {
 
         let monitor = b.monitor_routes();
         write("{metric: 77, next_hop_objects: off, distance: {ebgp: 30}}");
-        assert!(right.client().reload(false).await.unwrap().accepted);
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
         eventually("the metric is another one", async || only(&b, "metric 77")).await;
         let text = monitor.text();
         let of_left = || text.lines().filter(|line| line.contains("10.9.0.0/24 "));
@@ -60,7 +60,7 @@ fn places_change_without_a_gap_and_over_a_restart() {
         assert_eq!(right.client().global().await.unwrap().conditions, []);
 
         write("{table: 100}");
-        assert!(right.client().reload(false).await.unwrap().accepted);
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
         eventually("the table is another one", async || only(&b, "table 100")).await;
 
         // What a router with another configuration has left is found and removed.
@@ -77,5 +77,152 @@ fn places_change_without_a_gap_and_over_a_restart() {
         b.run(&[&[program, "cleanup", "--run-dir", &run_dir], &cni[..]].concat());
         assert_eq!(ours(&b), [""; 0]);
         assert_eq!(b.run(&["ip", "nexthop"]), "");
+    });
+}
+
+/// The condition of a VRF that is not there.
+async fn vrf_missing(router: &Router) -> Option<String> {
+    let conditions = router.client().global().await.ok()?.conditions;
+    conditions.into_iter().find(|c| c.name == "VrfMissing").map(|c| c.message)
+}
+
+#[test]
+fn a_vrf_that_is_missing_is_told_of_and_followed_when_it_comes() {
+    let name = "places::a_vrf_that_is_missing_is_told_of_and_followed_when_it_comes";
+    let Some(world) = World::enter(name) else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let write = |fib: &str| {
+            let text = RIGHT.replace("fib: {}", &format!("fib: {fib}"));
+            std::fs::write(world.directory().join("right.yaml"), text).unwrap();
+        };
+        let _left = a.router("left", LEFT, &[]);
+        let right = b.router("right", &RIGHT.replace("fib: {}", "fib: {vrf: blue}"), &[]);
+        right.wait_until_up().await;
+        let missing = vrf_missing(&right).await.unwrap();
+        assert!(missing.starts_with("there is no VRF blue"), "{missing}");
+        // Nobody is heard, and nobody dialled, outside of the VRF.
+        eventually("the right router says why it does not dial", async || {
+            let neighbor = neighbor(&right).await;
+            let error = neighbor.and_then(|neighbor| neighbor.last_error);
+            error.is_some_and(|error| error.message.contains("there is no interface blue"))
+        })
+        .await;
+        assert!(!b.run(&["ss", "-Hltn"]).contains(":179 "), "somebody listens");
+
+        // By the number of a table all is as ever; then the VRF is wanted again.
+        write("{table: 100}");
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
+        eventually("the routes are there", async || only(&b, "table 100")).await;
+        assert_eq!(vrf_missing(&right).await, None);
+        write("{vrf: blue}");
+        assert!(right.client().reload(false, false).await.unwrap().accepted);
+        eventually("the routes are gone", async || ours(&b).is_empty()).await;
+        // A link of that name alone does not do.
+        b.run(&["ip", "link", "add", "blue", "type", "bridge"]);
+        eventually("the link is seen", async || {
+            let missing = vrf_missing(&right).await;
+            missing.is_some_and(|missing| missing.starts_with("blue is no VRF"))
+        })
+        .await;
+        b.run(&["ip", "link", "delete", "blue"]);
+        eventually("the link is gone", async || {
+            let missing = vrf_missing(&right).await;
+            missing.is_some_and(|missing| missing.starts_with("there is no VRF blue"))
+        })
+        .await;
+        assert_eq!(ours(&b), [""; 0]);
+        in_a_vrf(&b, &right, name).await;
+    });
+}
+
+/// The rest of it, where the kernel has VRFs.
+async fn in_a_vrf(host: &Host, router: &Router, name: &str) {
+    let make = |table: &str| {
+        host.run(&["ip", "link", "add", "blue", "type", "vrf", "table", table]);
+        host.run(&["ip", "link", "set", "blue", "up"]);
+        host.run(&["ip", "link", "set", "right", "master", "blue"]);
+        host.run(&["ip", "address", "replace", "fd00::2/64", "dev", "right", "nodad"]);
+    };
+    if !host.can(&["ip", "link", "add", "probe", "type", "vrf", "table", "99"]) {
+        eprintln!("SKIPPED: {name}: routes in a VRF: this kernel has none (CONFIG_NET_VRF)");
+        assert!(vrf_missing(router).await.is_some());
+        return;
+    }
+    host.run(&["ip", "link", "delete", "probe"]);
+    for table in ["100", "101"] {
+        make(table);
+        let words = format!("table {table}");
+        eventually("the route is in the VRF's table", async || {
+            let all = ours(host);
+            all.len() == 1 && (all[0].contains("table blue") || all[0].contains(&words))
+        })
+        .await;
+        assert_eq!(vrf_missing(router).await, None);
+        host.run(&["ip", "link", "delete", "blue"]);
+        eventually("the VRF is missed", async || vrf_missing(router).await.is_some()).await;
+        eventually("its routes are gone", async || ours(host).is_empty()).await;
+    }
+}
+
+/// A channel that takes routes of owners into the VRF `blue`.
+const CHANNEL: &str = "
+channels:
+  - name: main
+    ip_version: ipv4
+    publishers: [{protocol: kernel, tables: [100], vrfs: [blue]}]
+";
+
+#[test]
+fn a_channel_into_a_vrf_that_is_missing_says_so() {
+    let name = "places::a_channel_into_a_vrf_that_is_missing_says_so";
+    let Some(world) = World::enter(name) else { return };
+    let (_a, b) = world.two_hosts();
+    world.block_on(async {
+        let mut controller = b.controller("fib", CHANNEL, &[]);
+        let client = controller.fib_client();
+        let vrf = async || {
+            let list = client.channels().await.ok()?;
+            list.channels.first()?.publishers.get(1).cloned()
+        };
+        eventually("the VRF is missed", async || {
+            vrf()
+                .await
+                .is_some_and(|vrf| vrf == "kernel vrf blue (VrfMissing: there is no VRF blue)")
+        })
+        .await;
+        let routes = vec![v1::FibRoute {
+            prefix: "10.9.0.0/24".to_owned(),
+            kind: "blackhole".to_owned(),
+            ..Default::default()
+        }];
+        let (owner, channel) = ("ops".to_owned(), "main".to_owned());
+        let set = v1::SetRoutesRequest { owner, channel, distance: 0, routes };
+        assert!(client.set(set).await.unwrap().accepted);
+        let tables = async || {
+            let channel = "main".to_owned();
+            let request = v1::ListChannelRoutesRequest { channel, ..Default::default() };
+            let page = client.routes(request).await.unwrap();
+            page.routes.into_iter().next().map(|route| route.tables).unwrap_or_default()
+        };
+        eventually("the route is in the other table", async || {
+            tables().await == ["100 installed", "vrf blue not-written"]
+        })
+        .await;
+        let all = || b.run(&["ip", "-o", "route", "show", "table", "all", "proto", "84"]);
+        assert_eq!(all().lines().count(), 1, "{}", all());
+        match b.can(&["ip", "link", "add", "blue", "type", "vrf", "table", "101"]) {
+            true => {
+                eventually("the route is in both", async || {
+                    tables().await == ["100 installed", "vrf blue installed"]
+                })
+                .await;
+                b.run(&["ip", "link", "delete", "blue"]);
+                eventually("it is gone there", async || all().lines().count() == 1).await;
+            }
+            false => eprintln!("SKIPPED: {name}: routes in a VRF: this kernel has none"),
+        }
+        assert_eq!(controller.terminate(), Some(0));
+        assert_eq!(all(), "");
     });
 }

@@ -1,5 +1,7 @@
 //! Sessions that are more than an address and an AS number.
 
+mod ao;
+
 use node_api::v1::{self, SessionState};
 
 use crate::world::{World, eventually};
@@ -233,5 +235,106 @@ fn a_peer_made_anew_is_still_told_of_both_families() {
             .await;
         }
         eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+    });
+}
+
+/// A router may have the same link-local address on each of its links, and both of these have.
+#[test]
+fn neighbors_of_one_address_on_two_links_are_two() {
+    let name = "sessions::neighbors_of_one_address_on_two_links_are_two";
+    let Some(world) = World::enter(name) else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let second = "ip link add left2 type veth peer right2";
+        a.run(&second.split(' ').chain(["netns", &b.pid()]).collect::<Vec<_>>());
+        let links = [(&a, "left", "fe80::a"), (&b, "right", "fe80::b")];
+        for (host, link, address) in links {
+            for link in [link.to_owned(), format!("{link}2")] {
+                host.run(&["ip", "link", "set", &link, "addrgenmode", "none"]);
+                host.run(&["ip", "address", "flush", "dev", &link]);
+                let address = format!("{address}/64");
+                host.run(&["ip", "address", "add", &address, "dev", &link, "nodad"]);
+                host.run(&["ip", "link", "set", &link, "up"]);
+            }
+        }
+        let neighbors = |document: &str, each: &dyn Fn(&str) -> String, links: [&str; 2]| {
+            let list = format!("neighbors: [{}, {}]", each(links[0]), each(links[1]));
+            let line = |line: &str| match line.starts_with("neighbors") {
+                true => list.clone() + "\nmulti_path: true\n",
+                false => line.to_owned() + "\n",
+            };
+            document.lines().map(line).collect::<String>()
+        };
+        let unnumbered =
+            |asn: u32| move |link: &str| format!("{{interface: {link}, asn: {asn}, bfd: true}}");
+        let numbered = |address: &'static str, asn: u32| {
+            move |link: &str| {
+                let more = "extended_next_hop: true, password: k3y, bfd: true";
+                format!("{{address: \"{address}\", interface: {link}, asn: {asn}, {more}}}")
+            }
+        };
+        let left = a.bare_router("left", &[]);
+        let right = b.bare_router("right", &[]);
+        left.wait_until_up().await;
+        right.wait_until_up().await;
+        let (ours, theirs) = (["left", "left2"], ["right", "right2"]);
+        let rounds = [
+            (
+                1,
+                neighbors(LEFT, &unnumbered(65002), ours),
+                neighbors(RIGHT, &unnumbered(65001), theirs),
+            ),
+            (
+                2,
+                neighbors(LEFT, &numbered("fe80::b", 65002), ours),
+                neighbors(RIGHT, &numbered("fe80::a", 65001), theirs),
+            ),
+        ];
+        for (generation, for_left, for_right) in rounds {
+            for (router, document) in [(&left, &for_left), (&right, &for_right)] {
+                let reply = router.client().apply("agent", generation, document, false).await;
+                let reply = reply.unwrap();
+                assert!(reply.accepted && reply.conflicts.is_empty(), "{reply:?}");
+            }
+            let up = async || {
+                let list = right.client().neighbors(None).await.unwrap().neighbors;
+                let up = |n: &&v1::Neighbor| {
+                    let bfd = n.bfd.as_ref().is_some_and(|bfd| bfd.state == "Up");
+                    n.state() == SessionState::Established && bfd
+                };
+                list.iter().filter(up).map(|n| n.address.clone()).collect::<Vec<_>>()
+            };
+            eventually("both sessions and their BFD are up", async || {
+                up().await == ["fe80::a%right", "fe80::a%right2"]
+            })
+            .await;
+            for prefix in ["10.9.0.0/24", "fd09::/64"] {
+                eventually("routes lead over both links", async || {
+                    let via = if prefix.contains(':') { "" } else { "inet6 " };
+                    let leads = |link| has_route(&b, prefix, &format!("{via}fe80::a dev {link}"));
+                    theirs.into_iter().all(leads)
+                })
+                .await;
+            }
+        }
+        let one = right.client().neighbors(Some("fe80::a%right2")).await.unwrap().neighbors;
+        assert_eq!((one.len(), one[0].interface.as_str()), (1, "right2"));
+        let which = right.client().neighbors(Some("fe80::a")).await.unwrap_err().to_string();
+        assert!(which.contains("fe80::a%right, fe80::a%right2"), "{which}");
+
+        // What ends on one link is not touched on the other.
+        let first = async || {
+            let list = right.client().neighbors(Some("fe80::a%right")).await.unwrap();
+            list.neighbors.into_iter().next().unwrap()
+        };
+        let before = first().await.flaps;
+        b.run(&["ip", "link", "set", "right2", "down"]);
+        eventually("one is left", async || {
+            let route = b.run(&["ip", "route", "show", "10.9.0.0/24"]);
+            route.contains("fe80::a dev right ") && !route.contains("right2")
+        })
+        .await;
+        let shown = first().await;
+        assert_eq!((shown.state(), shown.flaps), (SessionState::Established, before), "{shown:?}");
     });
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use node_api::{Endpoint, RouterClient};
+use node_api::{Endpoint, FibClient, RouterClient};
 use tokio::runtime::Runtime;
 
 /// How long a test waits for something that must happen.
@@ -26,7 +26,7 @@ pub(crate) struct Host {
     directory: PathBuf,
 }
 
-/// A `sartd bgp` on a host. Killed when it is dropped.
+/// A `sartd bgp` (or `sartd fib`) on a host. Killed when it is dropped.
 pub(crate) struct Router {
     command: Vec<String>,
     run_dir: PathBuf,
@@ -127,6 +127,11 @@ impl Host {
         all
     }
 
+    /// The process that holds the namespace.
+    pub(crate) fn pid(&self) -> String {
+        self.holder.as_ref().map_or_else(std::process::id, Child::id).to_string()
+    }
+
     /// Runs a command and gives what it wrote.
     pub(crate) fn run(&self, words: &[&str]) -> String {
         let all = self.on(words);
@@ -134,6 +139,13 @@ impl Host {
         let (status, out) = run(&all[0], &rest).unwrap();
         assert!(status.success(), "{words:?}: {status}");
         out
+    }
+
+    /// Whether a command succeeds here.
+    pub(crate) fn can(&self, words: &[&str]) -> bool {
+        let all = self.on(words);
+        let rest: Vec<&str> = all[1..].iter().map(String::as_str).collect();
+        run(&all[0], &rest).unwrap().0.success()
     }
 
     /// Starts a router with a configuration file.
@@ -149,9 +161,33 @@ impl Host {
         let run_dir = self.directory.join(name);
         let run_dir_text = run_dir.display().to_string();
         let start = [env!("CARGO_BIN_EXE_sartd"), "bgp", "--run-dir", &run_dir_text];
-        let command = self.on(&[&start, flags].concat());
+        self.daemon(name, run_dir.clone(), &[&start, flags].concat())
+    }
+
+    /// Starts a router with a configuration file by a program that becomes it.
+    pub(crate) fn router_by(&self, starter: &[&str], name: &str, document: &str) -> Router {
+        let file = self.directory.join(format!("{name}.yaml")).display().to_string();
+        std::fs::write(&file, document).unwrap();
+        let run_dir = self.directory.join(name);
+        let run_dir_text = run_dir.display().to_string();
+        let start = [env!("CARGO_BIN_EXE_sartd"), "bgp", "-f", &file, "--run-dir", &run_dir_text];
+        self.daemon(name, run_dir, &[starter, &start].concat())
+    }
+
+    /// Starts a FIB controller with a configuration file.
+    pub(crate) fn controller(&self, name: &str, document: &str, flags: &[&str]) -> Router {
+        let run_dir = self.directory.join(name);
+        std::fs::create_dir_all(&run_dir).unwrap();
+        let file = run_dir.join("fib.yaml").display().to_string();
+        std::fs::write(&file, document).unwrap();
+        let socket = run_dir.join("fib.sock").display().to_string();
+        let start = [env!("CARGO_BIN_EXE_sartd"), "fib", "-f", &file, "--socket", &socket];
+        self.daemon(name, run_dir, &[&start, flags].concat())
+    }
+
+    fn daemon(&self, name: &str, run_dir: PathBuf, words: &[&str]) -> Router {
         let log = self.directory.join(format!("{name}.log"));
-        let mut router = Router { command, run_dir, log, child: None };
+        let mut router = Router { command: self.on(words), run_dir, log, child: None };
         router.start();
         router
     }
@@ -162,6 +198,17 @@ impl Host {
         let all = self.on(&["ip", "monitor", "route"]);
         let out = File::create(&file).unwrap();
         let child = Command::new(&all[0]).args(&all[1..]).stdout(out).spawn().unwrap();
+        // From here on nothing is missed: its socket is in a group of the kernel's news.
+        let (pid, sockets) = (child.id().to_string(), format!("/proc/{}/net/netlink", child.id()));
+        let hears = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            matches!(words.as_slice(), [_, _, of, groups, ..] if *of == pid && *groups != "00000000")
+        };
+        let deadline = Instant::now() + LIMIT;
+        while !std::fs::read_to_string(&sockets).unwrap().lines().any(hears) {
+            assert!(Instant::now() < deadline, "the monitor does not hear anything");
+            std::thread::yield_now();
+        }
         Monitor { child, file }
     }
 }
@@ -178,6 +225,11 @@ impl Router {
     pub(crate) fn client(&self) -> RouterClient {
         let socket = self.run_dir.join("router.sock");
         RouterClient::new(Endpoint::Unix(socket), None).unwrap()
+    }
+
+    /// A client of a FIB controller.
+    pub(crate) fn fib_client(&self) -> FibClient {
+        FibClient::new(Endpoint::Unix(self.run_dir.join("fib.sock")), None).unwrap()
     }
 
     /// Bytes of memory that it has now.

@@ -313,12 +313,7 @@ impl Station {
 
     /// The wait, between three quarters and five quarters of it.
     fn spread(&mut self, wait: Duration) -> Duration {
-        // SplitMix64: any seed gives a sequence without visible pattern.
-        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.jitter;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let percent = u32::try_from((mixed ^ (mixed >> 31)) % 51).unwrap_or(25);
+        let percent = u32::try_from(inet::split_mix(&mut self.jitter) % 51).unwrap_or(25);
         wait.saturating_mul(75 + percent) / 100
     }
 }

@@ -14,10 +14,10 @@ use super::{CommunityKind, CommunityPattern, CommunityTextError};
 /// | `rt:65000:100` | a route target of this AS, in the two- and the four-octet form |
 /// | `rt:10.0.0.1:100` | a route target of this address |
 /// | `soo:…` | the same for a route origin |
-/// | `bandwidth:65000:125000000` | a link bandwidth in bytes a second |
+/// | `bandwidth:65000:125000000` | a link bandwidth in bytes a second, in its transitive form too |
 /// | `raw:4004fde84cee6b28` | these eight octets; with `*` at the end, all that begin so |
 ///
-/// In `rt` and `soo` each number may be `*` or a range (`100-199`).
+/// Each number may be `*`, and in `rt` and `soo` a range (`100-199`); so may the AS of `bandwidth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExtendedPattern {
     /// `rt` and `soo` of an AS number.
@@ -26,8 +26,8 @@ pub enum ExtendedPattern {
     OfAddress(Use, Ipv4Addr, Part),
     /// The octets, and how many half octets of them count.
     Raw([u8; 8], u8),
-    /// `bandwidth` of an AS number: bytes a second as their binary form, to be comparable.
-    Bandwidth(u16, u32),
+    /// `bandwidth` of an AS number: bytes a second as their binary form, to be comparable; none: any.
+    Bandwidth(Part, Option<u32>),
 }
 
 /// What a community is for: the sub-type of RFC 4360 §4 and §5.
@@ -40,8 +40,7 @@ pub enum Use {
 }
 
 const WANTED: &str = "an extended community (rt:65000:100, soo:10.0.0.1:100, bandwidth:65000:125000000, or raw: and 16 hex digits)";
-const WANTED_PATTERN: &str =
-    "a pattern of extended communities (rt:65000:*, soo:10.0.0.1:1-9, raw:4004*)";
+const WANTED_PATTERN: &str = "a pattern of extended communities (rt:65000:*, soo:10.0.0.1:1-9, bandwidth:65000:*, raw:4004*)";
 
 /// Types of a two-octet AS number, an IPv4 address, a four-octet AS number (RFC 4360, 5668).
 const TWO_OCTETS: u8 = 0;
@@ -84,8 +83,8 @@ impl CommunityKind for ExtendedPattern {
             ExtendedPattern::Bandwidth(asn, bits) => {
                 // The transitive form (type 0) counts too.
                 (kind & !BANDWIDTH[0], sub) == (0, BANDWIDTH[1])
-                    && u16::from_be_bytes([a, b]) == asn
-                    && u32::from_be_bytes([c, d, e, f]) == bits
+                    && asn.matches(u16::from_be_bytes([a, b]).into())
+                    && bits.is_none_or(|bits| u32::from_be_bytes([c, d, e, f]) == bits)
             }
         }
     }
@@ -166,7 +165,8 @@ impl ExtendedPattern {
             ExtendedPattern::Raw(octets, digits) => (digits == 16).then_some(octets),
             ExtendedPattern::Bandwidth(asn, bits) => {
                 let [kind, sub] = BANDWIDTH;
-                let ([a, b], [c, d, e, f]) = (asn.to_be_bytes(), bits.to_be_bytes());
+                let asn = u16::try_from(asn.only()?).ok()?;
+                let ([a, b], [c, d, e, f]) = (asn.to_be_bytes(), bits?.to_be_bytes());
                 Some([kind, sub, a, b, c, d, e, f])
             }
         }
@@ -196,6 +196,10 @@ impl ExtendedPattern {
             "rt" => Use::Target,
             "soo" => Use::Origin,
             "bandwidth" => {
+                let asn = Part::read(who, u16::MAX.into())?;
+                if number == "*" {
+                    return Some(ExtendedPattern::Bandwidth(asn, None));
+                }
                 let rate: f32 = number.parse().ok()?;
                 if !rate.is_finite()
                     || rate < 0.0
@@ -203,7 +207,7 @@ impl ExtendedPattern {
                 {
                     return None;
                 }
-                return Some(ExtendedPattern::Bandwidth(who.parse().ok()?, rate.to_bits()));
+                return Some(ExtendedPattern::Bandwidth(asn, Some(rate.to_bits())));
             }
             _ => return None,
         };
@@ -236,9 +240,10 @@ impl fmt::Display for ExtendedPattern {
                 let open = if *digits < 16 { "*" } else { "" };
                 write!(f, "raw:{}{open}", hex.get(..usize::from(*digits)).unwrap_or(&hex))
             }
-            ExtendedPattern::Bandwidth(asn, bits) => {
+            ExtendedPattern::Bandwidth(asn, Some(bits)) => {
                 write!(f, "bandwidth:{asn}:{}", f32::from_bits(*bits))
             }
+            ExtendedPattern::Bandwidth(asn, None) => write!(f, "bandwidth:{asn}:*"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What changes for the FIB.
 
 use crate::ahead::AHEAD;
+use crate::attrs::Facts;
+use crate::decision::MAX_PATHS;
 use crate::family::{Best, BestPath, FamilyRib, World};
 use crate::peer::PeerId;
 use crate::table::Path;
@@ -18,7 +20,14 @@ impl FamilyRib {
         while let Some(idx) = self.next_for_fib() {
             let Some(prefix) = self.table.prefix(idx) else { continue };
             self.table.queue_fib(idx, false);
-            let used = || self.table.used(idx).iter().filter(|path| path.peer != PeerId::LOCAL);
+            let learned = || self.table.used(idx).iter().filter(|path| path.peer != PeerId::LOCAL);
+            let discards = |path: &Path| world.facts(path).is_some_and(Facts::discard);
+            // The best path decides: one that drops takes no part of what others forward.
+            let drops = learned().next().is_some_and(discards);
+            let used = || {
+                let alike = learned().filter(|path| discards(path) == drops);
+                alike.take(if drops { 1 } else { MAX_PATHS })
+            };
             let weights = weights(world, used());
             let paths: Vec<BestPath> = used()
                 .enumerate()
@@ -31,6 +40,7 @@ impl FamilyRib {
                         kind: peer.kind,
                         med: set.facts.med,
                         weight: weights.get(i).copied().unwrap_or(1),
+                        discard: drops,
                     })
                 })
                 .collect();

@@ -1,8 +1,5 @@
 //! What a group knows of a prefix, of a member and of a chunk of messages.
 
-use bgp_packet::PathId;
-use inet::Prefix;
-
 use crate::group::said::Said;
 use crate::group::{NOBODY, NONE};
 use crate::peer::{NextHops, PeerId};
@@ -58,8 +55,6 @@ pub(crate) struct Member {
     pub(crate) framed: bool,
     /// The frame's beginning was sent.
     pub(crate) begun: bool,
-    /// Held from a former group, to be withdrawn.
-    pub(crate) leftovers: Vec<(PathId, Prefix)>,
     /// Whose turn it is of walk and changes.
     pub(crate) turn: bool,
 }
@@ -70,7 +65,6 @@ pub(crate) struct Moved {
     pub(crate) end_of_rib: bool,
     pub(crate) framed: bool,
     pub(crate) begun: bool,
-    pub(crate) leftovers: Vec<(PathId, Prefix)>,
 }
 
 /// What was encoded for one member, for others at the same place.
@@ -108,10 +102,10 @@ pub(crate) enum Then {
 }
 
 impl Member {
-    /// What is due to the peer in whichever group, but for what is left over.
+    /// What is due to the peer in whichever group.
     pub(crate) fn due(&self) -> Moved {
         let Member { end_of_rib, framed, begun, .. } = *self;
-        Moved { end_of_rib, framed, begun, leftovers: Vec::new() }
+        Moved { end_of_rib, framed, begun }
     }
 
     /// Whether the member's walk is still to come by an entry.

@@ -24,11 +24,11 @@ impl Rib {
                 self.expose(family, &prefix);
                 self.families[at(family)].tally.remove(&prefix);
             }
-            let (mut exposed, mut changed) = (Vec::new(), Vec::new());
+            let (mut added, mut exposed, mut changed) = (Vec::new(), Vec::new(), Vec::new());
             let tally = &mut self.families[at(family)].tally;
             for (prefix, new) in aggregate::of(&self.aggregates.wanted, family) {
                 match old.get(prefix) {
-                    None => tally.add(*prefix),
+                    None => added.push(*prefix),
                     Some(was) if was == new => {}
                     Some(was) => {
                         exposed.extend(
@@ -38,6 +38,7 @@ impl Rib {
                     }
                 }
             }
+            tally.add(added);
             tally.due.extend(changed);
             for prefix in exposed {
                 self.expose(family, &prefix);
@@ -62,19 +63,27 @@ impl Rib {
         }
     }
 
-    /// Originates and withdraws what is due.
-    pub(super) fn settle_aggregates(&mut self) {
+    /// Originates and withdraws what is due, so many at most in each family.
+    pub(super) fn settle_aggregates(&mut self, most: usize) {
         for family in Family::ALL {
+            let mut left = most;
             // One may be what a shorter one waits for.
-            while let Some(prefix) = self.families[at(family)].tally.due.pop_last() {
+            while left > 0
+                && let Some(prefix) = self.families[at(family)].tally.due.pop_last()
+            {
+                left -= 1;
                 self.settle_aggregate(family, &prefix);
             }
-            let rib = &mut self.families[at(family)];
-            if rib.pass.is_none() && !rib.wanted.any {
-                for prefix in std::mem::take(&mut rib.tally.leaving) {
-                    self.withdraw(PeerId::LOCAL, &prefix, PATH_ID);
-                    self.tell_again(family, &prefix);
-                }
+            let rib = &self.families[at(family)];
+            if rib.pass.is_some() || rib.wanted.any {
+                continue;
+            }
+            while left > 0
+                && let Some(prefix) = self.families[at(family)].tally.leaving.pop_first()
+            {
+                left -= 1;
+                self.withdraw(PeerId::LOCAL, &prefix, PATH_ID);
+                self.tell_again(family, &prefix);
             }
         }
     }

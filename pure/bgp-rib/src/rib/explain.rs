@@ -4,7 +4,7 @@ use bgp_packet::{Attributes, PathId};
 use bgp_policy::Explanation;
 use inet::Prefix;
 
-use crate::decision::{Step, decide};
+use crate::decision::{Step, decide, put_behind};
 use crate::export::Reason;
 use crate::peer::{PeerId, at};
 use crate::rib::{PathView, Rib};
@@ -14,7 +14,7 @@ use crate::rib::{PathView, Rib};
 pub struct BestExplanation {
     /// The paths, best first; those that take no part come last.
     pub paths: Vec<PathView>,
-    /// The steps at which several paths were left, in order.
+    /// The steps at which several paths were left, in order, down to the one that is announced.
     pub steps: Vec<ComparedStep>,
 }
 
@@ -27,6 +27,8 @@ pub struct ComparedStep {
     pub values: Vec<Option<String>>,
     /// The paths that went out, by their place.
     pub out: Vec<usize>,
+    /// The paths that are used beside the best, and at this step were not the one announced.
+    pub behind: Vec<usize>,
 }
 
 /// Why a peer is, or is not, told of a prefix.
@@ -92,23 +94,31 @@ impl Rib {
         let mut lost = Vec::new();
         let mut chosen = Vec::new();
         decide(&candidates, &self.settings.multipath, &mut chosen, |i, step| lost.push((i, step)));
+        let behind: Vec<(usize, Step)> = match chosen.split_first() {
+            Some((best, others)) => {
+                let step = |i: &usize| (*i, put_behind(&candidates[*best], &candidates[*i]));
+                others.iter().map(step).collect()
+            }
+            None => Vec::new(),
+        };
         let mut left: Vec<usize> =
             (0..candidates.len()).filter(|i| candidates[*i].ineligible.is_none()).collect();
         let mut steps = Vec::new();
         for step in STEPS {
-            let out: Vec<usize> =
-                lost.iter().filter(|(_, at)| *at == step).map(|(i, _)| *i).collect();
-            // As good paths are told apart only where not all of them are used.
-            if left.len() < 2 || (step >= Step::AsPath && lost.iter().all(|(_, at)| *at < step)) {
+            if left.len() < 2 {
                 break;
             }
+            let at_this = |all: &[(usize, Step)]| -> Vec<usize> {
+                all.iter().filter(|(_, at)| *at == step).map(|(i, _)| *i).collect()
+            };
+            let (out, behind) = (at_this(&lost), at_this(&behind));
             if step == Step::AsPath && out.is_empty() {
                 continue;
             }
             let value = |i| if left.contains(&i) { step.value(&candidates[i]) } else { None };
             let values = (0..candidates.len()).map(value).collect();
-            left.retain(|i| !out.contains(i));
-            steps.push(ComparedStep { step, values, out });
+            left.retain(|i| !out.contains(i) && !behind.contains(i));
+            steps.push(ComparedStep { step, values, out, behind });
         }
         BestExplanation { paths: views, steps }
     }

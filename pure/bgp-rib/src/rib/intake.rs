@@ -4,7 +4,7 @@ use bgp_packet::{
     Attributes, BgpNextHop, Malformation, Nlri, Notification, Options, PathId, RawAttributes,
     Update, Verdict,
 };
-use inet::{Family, Prefix};
+use inet::{Family, LinkName, Prefix, ScopedAddr, is_link_local};
 
 use crate::ahead::AHEAD;
 use crate::attrs::{self, AttrId, Facts, Key, Maker, Post};
@@ -86,6 +86,7 @@ impl Rib {
         updated: &mut Updated,
     ) -> Result<Option<AttrId>, Notification> {
         let session = self.peers.get(usize::from(id.0)).and_then(|peer| peer.session.as_ref());
+        let link = self.link_of(id);
         let family = Family::of(&next_hop.address);
         if session.is_some_and(|facts| facts.next_hops.of(family) == Some(next_hop.address)) {
             // RFC 4271 §5.1.3, §6.3: semantically wrong, the route is ignored.
@@ -94,15 +95,20 @@ impl Rib {
             return Ok(None);
         }
         let mut key = std::mem::take(&mut self.key);
-        Key::received(self.generation, options, next_hop, &raw.bytes).write(&mut key);
+        Key::received(self.generation, options, next_hop, link, &raw.bytes).write(&mut key);
         let found = self.attrs.acquire(self.keyed, &key);
         let result = match found {
             Some(set) => Ok(Some(set)),
-            None => match raw.decode(options, next_hop) {
-                Verdict::Accept(mut attributes, discarded) => {
+            None => match raw.view(options, next_hop) {
+                Verdict::Accept(view, discarded) => {
                     updated.malformed.extend(discarded);
+                    let mut attributes = view.to_attributes();
                     attrs::received(&mut attributes, options.kind);
-                    Ok(Some(self.insert(&key, &attributes, 0)))
+                    let set = self.insert(&key, &attributes, link, 0, false);
+                    if view.as_path.has_sets() {
+                        self.attrs.note_as_set(set);
+                    }
+                    Ok(Some(set))
                 }
                 Verdict::TreatAsWithdraw(why) => {
                     updated.malformed.extend(why);
@@ -116,10 +122,21 @@ impl Rib {
     }
 
     /// A set under a key that is not there yet.
-    pub(super) fn insert(&mut self, key: &[u8], attributes: &Attributes, weight: u32) -> AttrId {
-        let hop = self.hops.acquire(attributes.next_hop.address);
+    pub(super) fn insert(
+        &mut self,
+        key: &[u8],
+        attributes: &Attributes,
+        link: Option<LinkName>,
+        weight: u32,
+        discard: bool,
+    ) -> AttrId {
+        let hop = match discard {
+            true => HopId::SELF,
+            false => self.hops.acquire(ScopedAddr::new(attributes.next_hop.address, link)),
+        };
         let (asn, router_id) = (self.settings.asn, self.settings.router_id);
         let facts = Facts::of(self.keyed, attributes, weight, hop, asn, router_id);
+        let facts = if discard { facts.discarding() } else { facts };
         self.attrs.insert(self.keyed, key, facts)
     }
 
@@ -156,16 +173,22 @@ impl Rib {
             return post;
         }
         let Some(before) = set.attributes() else { return Post::out(Ineligible::Dead) };
-        let (post, lasts) = match rules.import(before.clone(), *prefix, peer.address, long_lived) {
-            Err(why) => (Post::out(why), true),
-            Ok(imported) if imported.weight == 0 && imported.attributes == before => {
-                self.attrs.retain(raw);
-                (Post::of(raw), imported.lasts)
-            }
-            Ok(Imported { attributes, weight, lasts }) => {
-                (Post::of(self.intern_imported(&attributes, weight)), lasts)
-            }
-        };
+        let (post, lasts) =
+            match rules.import(before.clone(), *prefix, peer.address.address(), long_lived) {
+                Err(why) => (Post::out(why), true),
+                Ok(imported) if imported.is(&before) => {
+                    self.attrs.retain(raw);
+                    (Post::of(raw), imported.lasts)
+                }
+                Ok(imported) => {
+                    let link = peer.address.link();
+                    let next_hop = imported.attributes.next_hop;
+                    // Peers on other links may have the same rules.
+                    let lasts = imported.lasts
+                        && (next_hop == before.next_hop || !is_link_local(&next_hop.address));
+                    (Post::of(self.intern_imported(&imported, link)), lasts)
+                }
+            };
         if context != 0 && lasts {
             let forgotten = self.attrs.remember(raw, context, post);
             forgotten.into_iter().for_each(|set| self.release(set));
@@ -173,7 +196,13 @@ impl Rib {
         post
     }
 
-    pub(super) fn intern_imported(&mut self, attributes: &Attributes, weight: u32) -> AttrId {
+    pub(super) fn intern_imported(
+        &mut self,
+        imported: &Imported,
+        link: Option<LinkName>,
+    ) -> AttrId {
+        let Imported { attributes, weight, discard, .. } = imported;
+        let (weight, discard) = (*weight, *discard);
         let mut bytes = std::mem::take(&mut self.key);
         let (internal, raw) = attrs::encode(attributes);
         let key = Key {
@@ -183,15 +212,22 @@ impl Rib {
             kernel: None,
             generation: self.generation,
             next_hop: attributes.next_hop,
+            link,
             weight,
+            discard,
             groups: &[],
             raw: &raw,
         };
         key.write(&mut bytes);
         let found = self.attrs.acquire(self.keyed, &bytes);
-        let set = found.unwrap_or_else(|| self.insert(&bytes, attributes, weight));
+        let set = found.unwrap_or_else(|| self.insert(&bytes, attributes, link, weight, discard));
         self.key = bytes;
         set
+    }
+
+    /// The link that the peer's link-local next hops are on.
+    fn link_of(&self, id: PeerId) -> Option<LinkName> {
+        self.peers.get(usize::from(id.0))?.address.link()
     }
 
     /// Takes in a path; not one too many of its peer.

@@ -9,10 +9,10 @@ mod view;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use bgp_packet::{Malformation, Notification};
-use inet::{Asn, Family, Prefix, RouterId};
+use bgp_packet::{DEFAULT_LOCAL_PREF, Malformation, Notification};
+use inet::{Asn, Family, Prefix, RouterId, ScopedAddr};
 
 use crate::aggregate::Aggregates;
 use crate::attrs::AttrTable;
@@ -21,6 +21,7 @@ use crate::hash::Keyed;
 use crate::hops::{Hops, Track};
 use crate::peer::{InCounts, Life, Peer, PeerId, SessionFacts, at};
 use crate::rules::Multipath;
+use crate::steps;
 use crate::table::Path;
 
 pub use explain::{BestExplanation, ComparedStep, ExportExplanation, ExportedPath};
@@ -47,7 +48,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// One path a prefix, transit, and a default LOCAL_PREF of 100.
+    /// One path a prefix, transit, and the usual default LOCAL_PREF.
     pub fn new(asn: Asn, router_id: RouterId) -> Settings {
         Settings {
             asn,
@@ -55,7 +56,7 @@ impl Settings {
             multipath: Multipath::NONE,
             transit: true,
             cluster_id: None,
-            default_local_pref: 100,
+            default_local_pref: DEFAULT_LOCAL_PREF,
         }
     }
 
@@ -66,6 +67,8 @@ impl Settings {
 
 /// So many entries that are only looked at cost as much as one that is decided anew.
 const CHANGE: usize = 4;
+/// So many update groups cost as much as the rest of what a prefix costs.
+const GROUPS: usize = 16;
 
 /// What became of an UPDATE.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +80,24 @@ pub struct Updated {
     /// The first prefix of the session with more paths than are taken, see
     /// [`InCounts::left_out`].
     pub left_out: Option<Prefix>,
+}
+
+impl Updated {
+    /// Whether all was taken as it stands.
+    pub fn is_whole(&self) -> bool {
+        self.malformed.is_empty() && self.reset.is_none() && self.left_out.is_none()
+    }
+
+    /// Adds what became of the next piece of the same UPDATE.
+    pub fn and_then(&mut self, next: Updated) {
+        for malformation in next.malformed {
+            if !self.malformed.contains(&malformation) {
+                self.malformed.push(malformation);
+            }
+        }
+        self.reset = next.reset;
+        self.left_out = self.left_out.or(next.left_out);
+    }
 }
 
 /// How much is kept.
@@ -106,6 +127,8 @@ pub struct Rib {
     attrs: AttrTable,
     hops: Hops,
     peers: Vec<Peer>,
+    /// Slots of peers that are gone.
+    free: BTreeSet<u16>,
     aggregates: Aggregates,
     families: [FamilyRib; 2],
     deferred: bool,
@@ -117,7 +140,7 @@ pub struct Rib {
 impl Rib {
     /// Empty tables. `seed` keys the hashes: it must not be known to peers.
     pub fn new(seed: u64, settings: Settings) -> Rib {
-        let mut local = Peer::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let mut local = Peer::new(Ipv4Addr::UNSPECIFIED.into());
         local.router_id = settings.router_id.get();
         Rib {
             keyed: Keyed::new(seed),
@@ -127,6 +150,7 @@ impl Rib {
             attrs: AttrTable::default(),
             hops: Hops::default(),
             peers: vec![local],
+            free: BTreeSet::new(),
             aggregates: Aggregates::default(),
             families: Family::ALL.map(FamilyRib::new),
             deferred: false,
@@ -153,6 +177,9 @@ impl Rib {
         self.aggregate_again(old.transit != self.settings.transit);
         for rib in &mut self.families {
             rib.wanted.everything();
+            // The paths may stay, and their parts of the traffic be others.
+            let weighed = |settings: &Settings| settings.multipath.link_bandwidth;
+            rib.wanted.fib |= weighed(&old) != weighed(&self.settings);
             rib.unshare();
         }
         for id in (1..self.peers.len()).filter_map(|at| u16::try_from(at).ok()).map(PeerId) {
@@ -185,8 +212,9 @@ impl Rib {
     }
 
     /// A new peer, without a session. None when there are 65533 already.
-    pub fn add_peer(&mut self, address: IpAddr) -> Option<PeerId> {
-        if let Some(free) = self.peers.iter().position(|peer| !peer.taken) {
+    pub fn add_peer(&mut self, address: impl Into<ScopedAddr>) -> Option<PeerId> {
+        let address = address.into();
+        if let Some(free) = self.free.pop_first().map(usize::from) {
             // The epochs go on, so that paths of the former owner stay dead.
             let ins = self.peers[free].ins;
             self.peers[free] = Peer { ins, ..Peer::new(address) };
@@ -202,6 +230,7 @@ impl Rib {
         self.session_down(id, &BTreeSet::new());
         if let Some(peer) = self.peer_mut(id) {
             peer.taken = false;
+            self.free.insert(id.0);
         }
     }
 
@@ -238,7 +267,12 @@ impl Rib {
     /// The peer begins to send its table anew (RFC 7313 §4): what it does not send again until
     /// [`Rib::flush_stale`] is gone then.
     pub fn mark_stale(&mut self, id: PeerId, family: Family) {
+        let left_out = self.in_counts(id, family).left_out;
         self.turn(id, family, true);
+        // The session goes on, and what it has left out is still left out.
+        if let Some(peer) = self.peer_mut(id) {
+            peer.ins[at(family)].counts.left_out = left_out;
+        }
     }
 
     /// Stale paths of the peer go.
@@ -284,13 +318,20 @@ impl Rib {
     }
 
     /// How a next hop resolves now: how far away it is, or not at all.
-    pub fn next_hop(&mut self, address: IpAddr, metric: Option<u32>) {
-        if let Some(hop) = self.hops.resolve(address, metric) {
+    pub fn next_hop(&mut self, address: impl Into<ScopedAddr>, metric: Option<u32>) {
+        if let Some(hop) = self.hops.resolve(address.into(), metric) {
             for rib in &mut self.families {
                 rib.wanted.any = true;
                 rib.wanted.hops.insert(hop);
             }
         }
+    }
+
+    /// How many prefixes can be taken in where so many could if nobody was told of them: each
+    /// update group looks at each prefix.
+    pub fn at_the_cost_of(&self, prefixes: usize) -> usize {
+        let groups: usize = self.families.iter().map(|rib| rib.groups.len()).sum();
+        (prefixes * GROUPS / (GROUPS + groups)).max(1)
     }
 
     /// Whether [`Rib::work`] has anything to do.
@@ -312,9 +353,13 @@ impl Rib {
             }
             let Some(mut pass) = rib.pass.take() else { continue };
             let end = rib.table.end();
+            let each = 1 + pass.todo.within.look_ups();
+            // Each group looks at what changes.
+            let change = CHANGE * (GROUPS + rib.groups.len()) / GROUPS + each;
             let mut spent = 0;
             while pass.at < end && spent < budget {
-                spent += if self.visit(family, pass.at, &pass.todo) { CHANGE } else { 1 };
+                steps::add(1);
+                spent += if self.visit(family, pass.at, &pass.todo) { change } else { each };
                 pass.at += 1;
             }
             let rib = &mut self.families[at(family)];
@@ -322,7 +367,7 @@ impl Rib {
                 rib.pass = Some(pass);
             }
         }
-        self.settle_aggregates();
+        self.settle_aggregates(budget.div_ceil(CHANGE));
         if !self.deferred && !self.settled && !self.families.iter().any(FamilyRib::has_work) {
             self.settled = true;
         }
@@ -341,7 +386,7 @@ impl Rib {
         let gone: Vec<Path> = paths.iter().filter(|path| dead(path)).copied().collect();
         let imports: Vec<Path> = paths.iter().filter(|path| again(path)).copied().collect();
         let prefix = || self.families[at(family)].table.prefix(idx);
-        let covers = |prefix| todo.within.iter().any(|aggregate| aggregate.covers(&prefix));
+        let covers = |prefix| todo.within.covers(&prefix);
         let within = !todo.within.is_empty() && prefix().is_some_and(covers);
         let changes = || todo.all || within || paths.iter().any(over);
         if gone.is_empty() && imports.is_empty() && !changes() {

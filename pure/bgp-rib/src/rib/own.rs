@@ -66,7 +66,9 @@ pub(super) fn key(
         kernel: route.kernel,
         generation,
         next_hop: attributes.next_hop,
+        link: None,
         weight: 0,
+        discard: false,
         groups: &groups,
         raw: &raw,
     };

@@ -81,6 +81,10 @@ pub struct Row {
     pub path_id: PathId,
     /// The attributes, as the view has them.
     pub attributes: Attributes,
+    /// Weight from the import policy; 0 as received, and of what is sent.
+    pub weight: u32,
+    /// The import policy asks to drop what goes to the prefix.
+    pub discard: bool,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// What became of the path; none of what is sent.
@@ -128,6 +132,8 @@ impl Rib {
             source: Some(view.source),
             path_id: view.path_id,
             attributes: view.attributes,
+            weight: view.weight,
+            discard: view.discard,
             stale: view.stale,
             state: Some(view.state),
         };
@@ -135,7 +141,7 @@ impl Rib {
         match query.view {
             View::Paths => views().map(row).collect(),
             View::Used => {
-                let used = |state| matches!(state, PathState::Best(_) | PathState::Multipath);
+                let used = |state| matches!(state, PathState::Best(_) | PathState::Multipath(_));
                 views().filter(|view| used(view.state)).map(row).collect()
             }
             View::Accepted(peer) => {
@@ -161,6 +167,8 @@ impl Rib {
                     source: None,
                     path_id,
                     attributes,
+                    weight: 0,
+                    discard: false,
                     stale: false,
                     state: None,
                 };

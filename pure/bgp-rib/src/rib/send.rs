@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bgp_packet::{
     BgpNextHop, PathId, RefreshKind, encode_attributes, encode_route_refresh, end_of_rib,
-    pack_paths, pack_withdrawn_paths,
+    pack_paths,
 };
 use inet::{Family, Prefix};
 
@@ -91,6 +91,7 @@ impl Rib {
         let Some(mut group) = rib.groups.get_mut(slot).and_then(Option::take) else {
             return Fill::Nothing;
         };
+        let resync = group.member(id).is_some_and(|member| member.resync);
         let mut gone = Vec::new();
         let mut fill = Fill::Busy;
         for _ in 0..BARREN {
@@ -100,8 +101,12 @@ impl Rib {
                 break;
             }
         }
+        let walked = resync && group.member(id).is_some_and(|member| !member.resync);
         rib.groups[slot] = Some(group);
         rib.free_unused(keyed, &gone);
+        if walked {
+            rib.let_go(keyed, id);
+        }
         fill
     }
 }
@@ -119,15 +124,8 @@ fn fill_from(
     if !group.waiting(member) {
         return nothing;
     }
-    let options = *group.options();
     let first_change = group.next_change(id);
     let Some(member) = group.member_mut(id) else { return nothing };
-    if !member.leftovers.is_empty() {
-        let from = member.leftovers.len().saturating_sub(PREFIXES);
-        let messages = pack_withdrawn_paths(member.leftovers.drain(from..), &options);
-        let (updates, bytes) = (messages.len() as u64, messages.concat());
-        return Fill::Bytes { updates, refreshes: 0, bytes };
-    }
     member.turn = !member.turn;
     let place = match (member.walk, first_change) {
         (Some(cursor), Some(_)) if member.turn => Place::Walk(cursor),
@@ -213,7 +211,7 @@ fn chunk(
             let end = walk_end.min(cursor.saturating_add(entries));
             while idx < end && !chunk.is_full() {
                 if rib.table.exists(idx) {
-                    says.walk(&mut chunk, rib, group, idx, resync);
+                    says.walk(&mut chunk, rib, group, idx, resync.then_some(id));
                 }
                 idx += 1;
             }
@@ -263,20 +261,36 @@ struct Says<'a> {
 }
 
 impl Says<'_> {
-    /// A walk comes to an entry. With `resync` the peer may hold any of its paths.
-    fn walk(&self, chunk: &mut Chunk, rib: &FamilyRib, group: &mut Group, idx: u32, resync: bool) {
+    /// A walk comes to an entry. A peer to `resync` may hold any of its paths, and what its former
+    /// groups have not told it is gone.
+    fn walk(
+        &self,
+        chunk: &mut Chunk,
+        rib: &FamilyRib,
+        group: &mut Group,
+        idx: u32,
+        resync: Option<PeerId>,
+    ) {
         if !group.has_paths() {
             let now = rib.source(self.world, group, idx);
             group.walked(idx, now);
-            let held = if resync { PeerId::LOCAL.0 } else { NOBODY };
+            let held = if resync.is_some() { PeerId::LOCAL.0 } else { NOBODY };
             self.add(chunk, idx, now, held);
             return;
         }
         let told = rib.told(self.world, group, idx);
         let now: Vec<(u16, u16)> = told.iter().map(|path| (path.local, path.peer.0)).collect();
         let all: Vec<u16> = self.table.paths(idx).iter().map(|path| path.local).collect();
-        let held = if resync { &all[..] } else { &[] };
-        self.add_paths(chunk, idx, &now, held);
+        let mut held = Vec::new();
+        if let Some(peer) = resync {
+            held.extend(&all);
+            let former = rib.groups.iter().flatten().chain([&*group]);
+            let former = former.filter(|group| group.keeps_for(peer));
+            held.extend(former.flat_map(|group| &group.several(idx).held));
+            held.sort_unstable();
+            held.dedup();
+        }
+        self.add_paths(chunk, idx, &now, &held);
         group.walked_paths(idx, now, &all);
     }
 

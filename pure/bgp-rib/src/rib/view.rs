@@ -1,13 +1,12 @@
 //! What the tables look like, for people and tests.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
 use bgp_policy::Source;
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, ScopedAddr};
 
-use crate::decision::{Ineligible, Step, decide};
+use crate::decision::{Ineligible, Step, decide, put_behind};
 use crate::export::{Reason, source};
 use crate::family::FamilyRib;
 use crate::group::{Group, NOBODY};
@@ -30,6 +29,8 @@ pub struct PathView {
     pub attributes: Attributes,
     /// Weight from the import policy.
     pub weight: u32,
+    /// The import policy asks to drop what goes to the prefix.
+    pub discard: bool,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// What the decision process made of it.
@@ -41,8 +42,8 @@ pub struct PathView {
 pub enum PathState {
     /// Used, and announced; the last step that took another path out.
     Best(Step),
-    /// Used beside the best.
-    Multipath,
+    /// Used beside the best; the step that chose the best for being announced.
+    Multipath(Step),
     /// Not used; the step at which it went out.
     Lost(Step),
     /// Took no part.
@@ -133,12 +134,12 @@ impl Rib {
     }
 
     /// The address of a peer.
-    pub fn address(&self, peer: PeerId) -> Option<IpAddr> {
+    pub fn address(&self, peer: PeerId) -> Option<ScopedAddr> {
         self.peers.get(usize::from(peer.0)).map(|peer| peer.address)
     }
 
     /// Each next hop that is followed, with its distance if it resolves.
-    pub fn next_hops(&self) -> BTreeMap<IpAddr, Option<u32>> {
+    pub fn next_hops(&self) -> BTreeMap<ScopedAddr, Option<u32>> {
         self.hops.iter().collect()
     }
 
@@ -217,11 +218,13 @@ impl Rib {
             None if chosen.len() > 1 => Step::Equal,
             None => Step::OnlyPath,
         };
-        let state = |i: usize| match (candidates[i].ineligible, lost.get(&i)) {
-            (Some(why), _) => PathState::Ineligible(why),
-            (None, Some(step)) => PathState::Lost(*step),
-            (None, None) if chosen.first() == Some(&i) => PathState::Best(why),
-            (None, None) => PathState::Multipath,
+        let state = |i: usize| match (candidates[i].ineligible, lost.get(&i), chosen.first()) {
+            (Some(why), _, _) => PathState::Ineligible(why),
+            (None, Some(step), _) => PathState::Lost(*step),
+            (None, None, Some(best)) if *best != i => {
+                PathState::Multipath(put_behind(&candidates[*best], &candidates[i]))
+            }
+            (None, None, _) => PathState::Best(why),
         };
         let rest = (0..paths.len()).filter(|i| !chosen.contains(i));
         let order: Vec<usize> = chosen.iter().copied().chain(rest).collect();
@@ -253,6 +256,7 @@ impl Rib {
             local_id: PathId(u32::from(path.local)),
             attributes: set.attributes()?,
             weight: set.facts.weight,
+            discard: set.facts.discard(),
             stale: life == Life::Stale,
             state,
         })
@@ -277,7 +281,9 @@ impl Rib {
         };
         self.families.iter().all(|rib| {
             rib.groups.iter().flatten().all(|group| {
-                group.members.iter().any(|member| member.walk.is_some())
+                // Of one that is only kept for who has left it nobody asks.
+                group.members.is_empty()
+                    || group.members.iter().any(|member| member.walk.is_some())
                     || (0..rib.table.end()).all(|idx| agrees(rib, group, idx))
             })
         })

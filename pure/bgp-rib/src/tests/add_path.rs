@@ -168,6 +168,12 @@ fn a_peer_has_so_many_paths_to_a_prefix_and_one_too_many_is_ignored() {
     bench.rib.flush_stale(from, Family::Ipv4);
     bench.settle();
     assert_eq!(counts(&bench), (most, most, 0, most));
+    // A refresh is no other session: what it has left out so far stays counted (RFC 7313 §4).
+    let left_out = |bench: &Bench| bench.rib.in_counts(from, Family::Ipv4).left_out;
+    let before = left_out(&bench);
+    assert!(before > 0);
+    bench.rib.mark_stale(from, Family::Ipv4);
+    assert_eq!(left_out(&bench), before);
     bench.heard.remove(&from);
     bench.rib.session_down(from, &BTreeSet::new());
     bench.settle();

@@ -7,7 +7,7 @@ use bgp_packet::{
     AsPath, Attributes, BgpNextHop, Message, Options, Origin, PathId, PeerKind, RefreshKind,
     Segment, decode, encode_attributes, frame_len, pack_paths, pack_withdrawn_paths,
 };
-use inet::{Asn, Family, Prefix};
+use inet::{Asn, Family, Prefix, ScopedAddr};
 
 use crate::*;
 
@@ -19,7 +19,7 @@ pub(super) struct Bench {
     pub(super) heard: BTreeMap<PeerId, Heard>,
     pub(super) installed: BTreeMap<Prefix, Vec<IpAddr>>,
     pub(super) discards: BTreeMap<Prefix, Discard>,
-    pub(super) tracked: BTreeSet<IpAddr>,
+    pub(super) tracked: BTreeSet<ScopedAddr>,
     /// Prefixes of which more paths came than are taken, told of once a session.
     pub(super) left_out: Vec<Prefix>,
     /// Answer each Track with this distance.
@@ -212,6 +212,10 @@ impl Bench {
         match (hops.is_empty(), best.discard) {
             (true, None) => assert!(was, "gone, was not there"),
             (true, Some(discard)) => drop(self.discards.insert(best.prefix, discard)),
+            (false, None) if best.paths.iter().any(|path| path.discard) => {
+                assert_eq!(best.paths.len(), 1, "none goes where another one drops");
+                self.discards.insert(best.prefix, Discard::Blackhole);
+            }
             (false, None) => drop(self.installed.insert(best.prefix, hops)),
             (false, Some(_)) => panic!("an aggregate is originated here"),
         }

@@ -87,3 +87,29 @@ fn pages_give_each_row_once_and_filters_choose() {
     assert_eq!(longest("10.1.3.9"), [prefix("10.1.3.0/24")]);
     assert_eq!(longest("11.0.0.1"), [prefix("0.0.0.0/0")]);
 }
+
+#[test]
+fn of_paths_used_together_it_is_shown_which_one_is_announced_and_why() {
+    let mut bench = Bench::new();
+    for (n, path) in [(1u8, &[65001, 1][..]), (2, &[65002]), (3, &[65003]), (4, &[65004])] {
+        let from = bench.peer(n, PeerKind::External);
+        bench.announce(from, &attributes(path, &format!("10.0.0.{n}")), &["10.1.0.0/24"]);
+    }
+    let explain = |bench: &mut Bench, ebgp| {
+        let multipath = Multipath { ebgp, ..Multipath::ALL };
+        bench.rib.configure(Settings { multipath, ..settings() });
+        bench.settle();
+        let explained = bench.rib.explain_best(&prefix("10.1.0.0/24"));
+        let peers: Vec<_> = explained.paths.iter().map(|path| path.peer.0).collect();
+        let names = |all: &[usize]| all.iter().map(|i| peers[*i]).collect::<Vec<_>>();
+        let steps = explained.steps.iter().map(|s| (s.step, names(&s.out), names(&s.behind)));
+        let values = explained.steps.last().unwrap().values.clone();
+        (steps.filter(|(_, out, behind)| !out.is_empty() || !behind.is_empty()).collect(), values)
+    };
+    let (steps, values): (Vec<_>, _) = explain(&mut bench, 64);
+    let longer = (Step::AsPathLength, vec![1], vec![]);
+    assert_eq!(steps, [longer.clone(), (Step::RouterId, vec![], vec![3, 4])]);
+    assert_eq!(values.iter().flatten().collect::<Vec<_>>(), ["2.2.2.2", "2.2.2.3", "2.2.2.4"]);
+    let (steps, _) = explain(&mut bench, 2);
+    assert_eq!(steps, [longer, (Step::RouterId, vec![4], vec![3])]);
+}

@@ -1,6 +1,6 @@
 use bgp_policy::{
-    Action, Adjust, Conditions, Definition, Definitions, NextHopChange, PeerTerm, Policy,
-    PolicySet, Prepend, PrependAs, Sets, Statement, Term, Terms,
+    Action, Adjust, CommunityEdit, Conditions, Definition, Definitions, NextHopChange, PeerTerm,
+    Policy, PolicySet, Prepend, PrependAs, Sets, Statement, Term, Terms,
 };
 
 use super::*;
@@ -222,4 +222,86 @@ fn our_own_number_for_an_import_policy_is_that_of_the_session() {
         let paths = bench.rib.paths(&prefix("10.1.0.0/24"));
         assert_eq!(paths[0].attributes.as_path.to_string(), expect);
     }
+}
+
+/// RFC 7999 §3.3: the traffic is dropped, wherever the next hop is, and the path goes on.
+#[test]
+fn an_import_policy_drops_what_goes_to_a_prefix() {
+    let blackhole = Term::Value("blackhole".parse().unwrap());
+    let tagged = Conditions { communities: Some(Terms::any([blackhole])), ..Conditions::default() };
+    let drops = Sets { discard: Some(true), ..Sets::default() };
+    let rules = import(policy(vec![
+        statement(tagged, drops, Action::Accept),
+        statement(Conditions::default(), Sets::default(), Action::Accept),
+    ]));
+    let mut bench = Bench::new();
+    bench.resolve = false;
+    let from = bench.peer_with(1, PeerKind::External, rules.clone());
+    let plain = bench.peer(2, PeerKind::External);
+    let to = bench.peer(3, PeerKind::External);
+    let tag = |hop| {
+        let communities = vec![community::BLACKHOLE];
+        Attributes { communities, ..attributes(&[65001], hop) }
+    };
+    let (text, dropped) = ("10.1.0.9/32", prefix("10.1.0.9/32"));
+    bench.announce(from, &tag("192.0.2.1"), &[text]);
+    bench.settle();
+    assert_eq!(bench.discards, BTreeMap::from([(dropped, Discard::Blackhole)]));
+    assert_eq!(bench.state(text), Some(PathState::Best(Step::OnlyPath)));
+    assert!(bench.rib.paths(&dropped)[0].discard);
+    let heard = bench.hears(to, text).unwrap();
+    assert_eq!((heard.next_hop.address, heard.communities.len()), (ip("10.0.0.100"), 1));
+
+    // One as good that forwards takes no part, and is used once the other is gone.
+    bench.rib.next_hop(ip("10.0.0.2"), Some(0));
+    bench.announce(plain, &attributes(&[65002], "10.0.0.2"), &[text]);
+    bench.rib.next_hop(ip("10.0.0.2"), Some(0));
+    bench.settle();
+    assert_eq!((bench.rib.paths(&dropped).len(), bench.discards.len()), (2, 1));
+    bench.withdraw(from, &[text]);
+    bench.settle();
+    assert_eq!(bench.discards, BTreeMap::new());
+    assert_eq!(bench.installed[&dropped], [ip("10.0.0.2")]);
+
+    // Nor does one that drops when the best path forwards.
+    let last = bench.rib.add_peer(ip("10.0.0.4")).unwrap();
+    bench.up(last, with_rules(4, PeerKind::External, rules));
+    bench.announce(last, &tag("192.0.2.1"), &[text]);
+    bench.settle();
+    assert_eq!(bench.installed[&dropped], [ip("10.0.0.2")]);
+    let paths = bench.rib.paths(&dropped);
+    assert!(!paths[0].discard && paths[1].discard, "{paths:?}");
+
+    // The same set without the community's policy: the next hop counts again.
+    bench.withdraw(plain, &[text]);
+    bench.settle();
+    assert_eq!(bench.discards.len(), 1);
+    bench.rib.session_changed(last, session(4, PeerKind::External));
+    bench.settle();
+    assert_eq!((bench.discards.len(), bench.installed.len()), (0, 0));
+    assert_eq!(bench.state(text), Some(PathState::Ineligible(Ineligible::UnresolvedNextHop)));
+    bench.withdraw(last, &[text]);
+    bench.settle();
+    assert_eq!(bench.rib.counts(), Counts { groups: 2, ..Counts::default() });
+}
+
+/// RFC 4360 §6: what is non-transitive stays inside, but a policy's word is meant for the peer.
+#[test]
+fn an_export_policy_tells_another_as_a_link_bandwidth() {
+    let bandwidth = |n| community::encode_link_bandwidth(65000, n, false);
+    let add = CommunityEdit { add: vec![bandwidth(5.0)], ..CommunityEdit::default() };
+    let sets = Sets { extended_communities: Some(add), ..Sets::default() };
+    let mut bench = Bench::new();
+    let from = bench.peer(1, PeerKind::External);
+    let to = bench.peer_with(2, PeerKind::External, export(accept(sets)));
+    let plain = bench.peer(3, PeerKind::External);
+    let inside = bench.peer(4, PeerKind::Internal);
+    let extended_communities = vec![bandwidth(9.0)];
+    let learned = Attributes { extended_communities, ..attributes(&[65001], "10.0.0.1") };
+    bench.announce(from, &learned, &["10.1.0.0/24"]);
+    bench.settle();
+    let heard = |id| bench.hears(id, "10.1.0.0/24").unwrap().extended_communities.clone();
+    assert_eq!(heard(to), [bandwidth(5.0)]);
+    assert_eq!(heard(plain), [[0; 8]; 0]);
+    assert_eq!(heard(inside), [bandwidth(9.0)]);
 }

@@ -108,6 +108,7 @@ fn random_policy(dice: &mut Dice) -> Option<Policy> {
             accept(Sets { local_pref: Some(Adjust::Set(200)), ..nothing.clone() }),
             accept(Sets { med: Some(Adjust::Add(5)), ..nothing.clone() }),
             accept(Sets { weight: Some(Adjust::Set(3)), ..nothing.clone() }),
+            accept(Sets { discard: Some(true), ..nothing.clone() }),
             accept(Sets { next_hop: Some(NextHopChange::Own), ..nothing }),
         ]
     });

@@ -1,6 +1,6 @@
 //! AS numbers, roles, next hops, multipath and long-lived staleness.
 
-use bgp_packet::{FamilyFlags, Role, Segment};
+use bgp_packet::{FamilyFlags, Message, Role, Segment, decode, pack};
 
 use super::*;
 
@@ -254,4 +254,94 @@ fn a_path_with_an_as_set_counts_as_withdrawn_unless_it_is_wanted() {
     bench.rib.session_changed(from, session(1, PeerKind::External));
     bench.settle();
     assert_eq!(bench.hears(to, PREFIX), None);
+}
+
+/// RFC 9774 §3: in AS4_PATH too, whether it is believed or not (RFC 6793 §4.2.3), and in the part of
+/// AS_PATH that it stands for.
+#[test]
+fn a_set_behind_a_two_octet_session_is_seen() {
+    let check = |path: &[u8], as4: &[u8], seen: bool| {
+        let mut bench = Bench::new();
+        let from = bench.peer(1, PeerKind::External);
+        let options = Options { four_octet_as: false, ..Options::new(PeerKind::External) };
+        let mut bytes = vec![0x40, 1, 1, 0, 0x40, 2, path.len() as u8];
+        bytes.extend(path);
+        if !as4.is_empty() {
+            bytes.extend([0xC0, 17, as4.len() as u8]);
+            bytes.extend(as4);
+        }
+        let next_hop = BgpNextHop::from(ip("10.0.0.1"));
+        let frames = pack(&bytes, &next_hop, [prefix(PREFIX)], &options).unwrap();
+        let Ok(Message::Update(update)) = decode(&frames[0], &options) else { panic!() };
+        assert_eq!(bench.rib.update(from, &options, &update).malformed, []);
+        bench.settle();
+        let state = Some(PathState::Ineligible(Ineligible::AsSet));
+        assert_eq!(bench.state(PREFIX) == state, seen, "{path:?} {as4:?}");
+    };
+    // AS numbers 1 and 2, a sequence, and 1 with a set behind it.
+    let (two, set) = ([2, 2, 0, 1, 0, 2], [2, 1, 0, 1, 1, 2, 0, 7, 0, 8]);
+    let two4 = [2, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+    check(&two, &two4, false);
+    check(&set, &[], true);
+    // AS4_PATH stands for the set.
+    check(&set, &two4, true);
+    // It has one, and is too long to be believed.
+    check(&two, &[2, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 0, 0, 0, 7], true);
+    check(&two, &[2, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 7], true);
+    // AS_CONFED_SET, which is passed over.
+    check(&two, &[4, 1, 0, 0, 0, 7, 2, 2, 0, 0, 0, 1, 0, 0, 0, 2], true);
+}
+
+/// RFC 3765: by our role it is known who is a peer, and not a customer or a provider.
+#[test]
+fn no_peer_keeps_a_route_from_peers_alone() {
+    use Role::{Customer, Peer, Provider, RouteServer, RouteServerClient};
+    let told = |kind, role| {
+        let mut bench = Bench::new();
+        let from = bench.peer(1, PeerKind::External);
+        let to = bench.peer_with(2, kind, Rules { role, ..Rules::default() });
+        let communities = vec![community::NO_PEER];
+        let learned = Attributes { communities, ..attributes(&[65001], "10.0.0.1") };
+        bench.announce(from, &learned, &[PREFIX]);
+        bench.rib.originate(
+            &prefix("10.2.0.0/24"),
+            Some(&OwnRoute { communities: vec![community::NO_PEER], ..own() }),
+        );
+        bench.settle();
+        // It binds those who receive it.
+        assert_eq!(bench.why(to, "10.2.0.0/24"), "announced");
+        bench.why(to, PREFIX)
+    };
+    assert_eq!(told(PeerKind::External, Some(Peer)), "no-peer");
+    for role in [Customer, Provider, RouteServer, RouteServerClient] {
+        assert_eq!(told(PeerKind::External, Some(role)), "announced");
+    }
+    assert_eq!(told(PeerKind::External, None), "announced");
+    assert_eq!(told(PeerKind::Internal, Some(Peer)), "announced");
+}
+
+#[test]
+fn the_fib_is_told_when_link_bandwidths_begin_or_cease_to_count() {
+    let mut bench = Bench::new();
+    for n in [1u8, 2] {
+        let from = bench.peer(n, PeerKind::External);
+        let bandwidth = community::encode_link_bandwidth(65000, f32::from(n), false);
+        let path = attributes(&[65000 + u32::from(n)], &format!("10.0.0.{n}"));
+        bench.announce(
+            from,
+            &Attributes { extended_communities: vec![bandwidth], ..path },
+            &[PREFIX],
+        );
+    }
+    bench.settle();
+    for (link_bandwidth, expect) in [(true, [128, 256]), (false, [1, 1])] {
+        let multipath = Multipath { link_bandwidth, ..Multipath::ALL };
+        bench.rib.configure(Settings { multipath, ..settings() });
+        while bench.rib.has_work() {
+            bench.rib.work(100);
+        }
+        let best = bench.rib.poll_best().unwrap();
+        let weights: Vec<u32> = best.paths.iter().map(|path| path.weight).collect();
+        assert_eq!(weights, expect);
+    }
 }

@@ -51,6 +51,56 @@ fn what_each_side_has_offered_is_shown() {
     drain(&mut s);
 }
 
+/// What the peer said in an attempt that has failed is not what it says in the next one.
+#[test]
+fn a_new_attempt_has_not_heard_the_peer_yet() {
+    let mut s = super::established(&super::their_open());
+    assert!(!s.status().received_capabilities.is_empty());
+    s.handle(at(1.0), Event::TcpClosed { conn: OUT, reason: "cut".into() });
+    // Until then the last word stands: it may say why.
+    assert!(!s.status().received_capabilities.is_empty());
+    s.handle(at(2.0), Event::TcpAccepted { conn: IN });
+    while s.wake_at().is_some_and(|(due, _)| due <= at(30.0)) && s.status().negotiated.is_none() {
+        let Some((due, _)) = s.wake_at() else { break };
+        s.tick(due);
+        let dialled = drain(&mut s).into_iter().find_map(|effect| match effect {
+            crate::Effect::Connect { conn } => Some(conn),
+            _ => None,
+        });
+        if let Some(conn) = dialled {
+            s.handle(due, Event::TcpConnected { conn });
+            break;
+        }
+    }
+    assert!(!s.status().offered.is_empty());
+    assert_eq!(s.status().received_capabilities.len(), 0);
+}
+
+/// A frame that is looked at later keeps the session alive from when it came.
+#[test]
+fn what_waits_to_be_read_was_heard() {
+    let ends_at = |heard: &[f64]| {
+        let mut s = super::established(&plain_open());
+        // A connection that is not Established has a time of its own.
+        s.handle(at(1.0), Event::TcpAccepted { conn: IN });
+        s.heard(at(1.0), IN);
+        for seconds in heard {
+            s.heard(at(*seconds), OUT);
+        }
+        while s.status().negotiated.is_some() {
+            let (due, _) = s.wake_at().unwrap();
+            s.tick(due);
+            if s.status().negotiated.is_none() {
+                return due;
+            }
+        }
+        unreachable!("it ends when the hold time is over")
+    };
+    assert_eq!(ends_at(&[]), at(90.0));
+    assert_eq!(ends_at(&[40.0]), at(130.0));
+    assert_eq!(ends_at(&[40.0, 41.0]), at(131.0));
+}
+
 #[test]
 fn long_messages_need_both() {
     let check = |ours, theirs, expected: (bool, bool)| {

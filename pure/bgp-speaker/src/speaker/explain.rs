@@ -1,11 +1,9 @@
 //! Tables page by page, and why a route is used or told.
 
-use std::net::IpAddr;
-
 use bgp_packet::{Attributes, PathId};
 use bgp_policy::{Explanation, Source};
 use bgp_rib::{ComparedStep, Cursor, Filter, PathState, Query, Reason, View};
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, ScopedAddr};
 
 use super::Speaker;
 use crate::RouteView;
@@ -14,15 +12,15 @@ use crate::RouteView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// What a peer has sent, as it came (Adj-RIB-In).
-    Received(IpAddr),
+    Received(ScopedAddr),
     /// What import lets through of it, as import leaves it.
-    Accepted(IpAddr),
+    Accepted(ScopedAddr),
     /// All paths (Loc-RIB, and those that lost).
     Paths,
     /// The paths that are used.
     Used,
     /// What a peer is told (Adj-RIB-Out).
-    Sent(IpAddr),
+    Sent(ScopedAddr),
 }
 
 /// Some rows of a table.
@@ -40,13 +38,17 @@ pub struct TableRow {
     /// The prefix.
     pub prefix: Prefix,
     /// Whom it was learned from, none: originated here; of what is sent: whom it is sent to.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<ScopedAddr>,
     /// Where the path is from; none of what is sent.
     pub source: Option<Source>,
     /// The path id: the sender's, of what is sent ours; 0 without.
     pub path_id: PathId,
     /// The attributes, as the table has them.
     pub attributes: Attributes,
+    /// Weight from the import policy; 0 as received, and of what is sent.
+    pub weight: u32,
+    /// The import policy asks to drop what goes to the prefix.
+    pub discard: bool,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// What became of the path; none of what is sent.
@@ -75,7 +77,7 @@ pub struct ExportView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportedView {
     /// Whom it was learned from; none: originated here.
-    pub from: Option<IpAddr>,
+    pub from: Option<ScopedAddr>,
     /// The path id that the peer is told; 0 without.
     pub path_id: PathId,
     /// Why the path is not told; none when it is.
@@ -113,6 +115,8 @@ impl Speaker {
             source: row.source,
             path_id: row.path_id,
             attributes: row.attributes,
+            weight: row.weight,
+            discard: row.discard,
             stale: row.stale,
             state: row.state,
         };
@@ -127,8 +131,12 @@ impl Speaker {
     }
 
     /// Why a peer is, or is not, told of a prefix, and what it is told; none for an unknown peer.
-    pub fn explain_export(&self, peer: &IpAddr, prefix: &Prefix) -> Option<ExportView> {
-        let id = self.peers.get(peer)?.id;
+    pub fn explain_export(
+        &self,
+        peer: impl Into<ScopedAddr>,
+        prefix: &Prefix,
+    ) -> Option<ExportView> {
+        let id = self.peers.get(&peer.into())?.id;
         let Some(rib) = &self.rib else {
             return Some(ExportView { reason: Reason::NotEstablished, paths: vec![] });
         };
@@ -146,8 +154,12 @@ impl Speaker {
 
     /// What the peer's import policy says of a path that it has sent; none without peer, policy or
     /// path. Of several paths the first.
-    pub fn explain_import(&self, peer: &IpAddr, prefix: &Prefix) -> Option<Explanation> {
-        let id = self.peers.get(peer)?.id;
+    pub fn explain_import(
+        &self,
+        peer: impl Into<ScopedAddr>,
+        prefix: &Prefix,
+    ) -> Option<Explanation> {
+        let id = self.peers.get(&peer.into())?.id;
         self.rib.as_ref()?.explain_import(id, prefix)
     }
 }

@@ -1,11 +1,11 @@
 //! Peers without an address of their own: those that connect from a prefix, and those on a link.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use bgp_session::IdleReason;
-use inet::{LinkName, Prefix};
+use inet::{LinkName, Prefix, ScopedAddr};
 
 use super::{PeerState, Speaker};
 use crate::{DynamicNeighbors, PeerSource, Refusal};
@@ -17,9 +17,9 @@ const LINGER: Duration = Duration::from_secs(120);
 /// The dynamic neighbors that an address belongs to: the longest prefix.
 pub(super) fn range_of<'a>(
     ranges: &'a BTreeMap<Prefix, (String, DynamicNeighbors)>,
-    address: &IpAddr,
+    address: &ScopedAddr,
 ) -> Option<&'a (String, DynamicNeighbors)> {
-    let holds = |(prefix, _): &(&Prefix, _)| prefix.contains(address);
+    let holds = |(prefix, _): &(&Prefix, _)| prefix.contains(&address.address());
     ranges.iter().filter(holds).max_by_key(|(prefix, _)| prefix.len()).map(|(_, range)| range)
 }
 
@@ -27,14 +27,15 @@ impl Speaker {
     /// The neighbor on an unnumbered link.
     pub(super) fn neighbor(&mut self, link: LinkName, address: Option<Ipv6Addr>) {
         // Silence means nothing: a peer that restarts keeps its address, and its routes are kept.
-        let Some(address) = address.map(IpAddr::V6) else { return };
+        let Some(address) = address else { return };
+        let address = ScopedAddr::new(address.into(), Some(link));
         if self.neighbors.insert(link, address) != Some(address) {
             self.apply();
         }
     }
 
     /// Makes a peer for an address that nobody has configured, if it may be one.
-    pub(super) fn dynamic(&mut self, address: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn dynamic(&mut self, address: ScopedAddr) -> Result<(), Refusal> {
         let (Some((owner, range)), Some(global)) =
             (range_of(&self.dynamic, &address), &self.global)
         else {
@@ -60,7 +61,7 @@ impl Speaker {
     }
 
     /// Notes since when a dynamic neighbor has no connection.
-    pub(super) fn watch_idle(&mut self, address: IpAddr) {
+    pub(super) fn watch_idle(&mut self, address: ScopedAddr) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let idle = peer.is_dynamic() && peer.conns.is_empty();
         if idle == peer.forget_at.is_some() {

@@ -1,10 +1,9 @@
 //! Too many prefixes (RFC 4486 §4), BFD (RFC 5882), and what people want of a session.
 
-use std::net::IpAddr;
-
 use bgp_packet::{RefreshKind, encode_route_refresh};
 use bgp_rib::InCounts;
 use bgp_session::{Event as SessionEvent, MaxPrefixesAction as SessionAction};
+use inet::ScopedAddr;
 
 use super::{Speaker, spend};
 use crate::{Event, MaxPrefixes, MaxPrefixesAction, Output, Reset};
@@ -40,7 +39,7 @@ impl Level {
 
 impl Speaker {
     /// Whether a peer has sent too many prefixes.
-    pub(super) fn check_limits(&mut self, address: IpAddr) {
+    pub(super) fn check_limits(&mut self, address: ScopedAddr) {
         let (Some(peer), Some(rib)) = (self.peers.get_mut(&address), &self.rib) else { return };
         if peer.up.is_none() {
             return;
@@ -84,7 +83,7 @@ impl Speaker {
     }
 
     /// What BFD says of a peer.
-    pub(super) fn bfd(&mut self, address: IpAddr, up: bool, control_plane_independent: bool) {
+    pub(super) fn bfd(&mut self, address: ScopedAddr, up: bool, control_plane_independent: bool) {
         let Some(peer) = self.peers.get(&address) else { return };
         // One that is not wanted any more may still have a word under way.
         if peer.wanted.bfd.is_none() {
@@ -101,7 +100,7 @@ impl Speaker {
     }
 
     /// A person wants a session anew, or its routes.
-    pub(super) fn admin_reset(&mut self, address: IpAddr, reset: Reset) {
+    pub(super) fn admin_reset(&mut self, address: ScopedAddr, reset: Reset) {
         match reset {
             Reset::SoftIn => self.ask_for_routes(address),
             Reset::SoftOut => self.send_routes_again(address),
@@ -115,20 +114,20 @@ impl Speaker {
         }
     }
 
-    fn ask_for_routes(&mut self, address: IpAddr) {
+    fn ask_for_routes(&mut self, address: ScopedAddr) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(up) = peer.up.as_ref().filter(|up| up.negotiated.route_refresh) else { return };
         for family in &up.negotiated.families {
             let bytes = encode_route_refresh(*family, RefreshKind::Request);
-            if let Some(connection) = self.conns.get_mut(&up.conn) {
-                connection.room = spend(connection.room, bytes.len());
-            }
+            let connection = self.conns.get_mut(&up.conn);
+            let Some(connection) = connection.filter(|c| !c.gone) else { return };
+            connection.room = spend(connection.room, bytes.len());
             peer.session.count_sent(self.now, 0, 1);
             self.outputs.push_back(Output::Send { conn: up.conn, bytes });
         }
     }
 
-    fn send_routes_again(&mut self, address: IpAddr) {
+    fn send_routes_again(&mut self, address: ScopedAddr) {
         let (Some(peer), Some(rib)) = (self.peers.get(&address), &mut self.rib) else { return };
         let Some(up) = &peer.up else { return };
         for family in &up.negotiated.families {

@@ -2,24 +2,25 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
-use bgp_rib::{Aggregate, OwnRoute};
-use inet::{LinkName, Prefix};
+use bgp_rib::OwnRoute;
+use inet::{LinkName, Prefix, ScopedAddr};
 
 use super::find::range_of;
-use crate::{Conflict, Desired, DynamicNeighbors, Global, Peer, PeerSource, Redistribution};
+use crate::{
+    Aggregation, Conflict, Desired, DynamicNeighbors, Global, Peer, PeerSource, Redistribution,
+};
 
 /// All owners' wishes as one.
 #[derive(Default)]
 pub(super) struct Merged {
     pub(super) global: Option<(String, Global)>,
-    pub(super) peers: BTreeMap<IpAddr, Wanted>,
+    pub(super) peers: BTreeMap<ScopedAddr, Wanted>,
     pub(super) unnumbered: BTreeMap<LinkName, (String, Peer)>,
     pub(super) dynamic: BTreeMap<Prefix, (String, DynamicNeighbors)>,
     pub(super) own: BTreeMap<Prefix, (String, OwnRoute)>,
     pub(super) redistribute: Vec<Redistribution>,
-    pub(super) aggregates: BTreeMap<Prefix, (String, Aggregate)>,
+    pub(super) aggregates: BTreeMap<Prefix, (String, Aggregation)>,
     pub(super) conflicts: BTreeSet<Conflict>,
 }
 
@@ -83,12 +84,11 @@ impl Merged {
         }
         self.redistribute.extend(doc.redistribute.iter().cloned());
         for aggregation in &doc.aggregates {
-            let aggregate = Aggregate::from(aggregation);
             match self.aggregates.entry(aggregation.route.prefix) {
                 Entry::Vacant(vacant) => {
-                    vacant.insert((owner.to_owned(), aggregate));
+                    vacant.insert((owner.to_owned(), aggregation.clone()));
                 }
-                Entry::Occupied(first) if first.get().1 == aggregate => {}
+                Entry::Occupied(first) if first.get().1 == *aggregation => {}
                 Entry::Occupied(first) => {
                     self.conflicts.insert(Conflict::DuplicateAggregate {
                         prefix: aggregation.route.prefix,
@@ -117,14 +117,14 @@ impl Merged {
     }
 
     fn add_peer(&mut self, owner: &str, peer: Peer, source: PeerSource) {
-        match self.peers.entry(peer.session.address) {
+        match self.peers.entry(peer.key()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Wanted { owner: owner.to_owned(), peer, source });
             }
             // One session per address, even where both want the same.
             Entry::Occupied(first) => {
                 self.conflicts.insert(Conflict::DuplicatePeer {
-                    address: peer.session.address,
+                    address: peer.key(),
                     owner: first.get().owner.clone(),
                     ignored: owner.to_owned(),
                 });
@@ -136,8 +136,8 @@ impl Merged {
     /// that have connected. All are as they are to be in force then.
     pub(super) fn find_peers(
         &mut self,
-        found: &BTreeMap<LinkName, IpAddr>,
-        accepted: impl Iterator<Item = IpAddr>,
+        found: &BTreeMap<LinkName, ScopedAddr>,
+        accepted: impl Iterator<Item = ScopedAddr>,
     ) {
         let Some((_, global)) = self.global.clone() else {
             // Without an AS number there is nobody to be.

@@ -1,3 +1,4 @@
+mod backlog;
 mod explain;
 mod find;
 mod limits;
@@ -7,6 +8,7 @@ mod sessions;
 mod view;
 mod wanted;
 mod watch;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -16,12 +18,13 @@ use std::time::Duration;
 use bgp_policy::KernelSource;
 use bgp_rib::{Fill, OwnRoute, PeerId, Rib, Track};
 use bgp_session::{Conn, Event as SessionEvent, IdleReason, LocalConfig, Session, Stop};
-use inet::{Family, LinkName, Prefix, Timestamp};
+use inet::{Family, LinkName, Prefix, ScopedAddr, Timestamp};
 
 use crate::{
     BfdSession, Conflict, ConnId, Desired, DynamicNeighbors, Event, Global, Input, KernelRoute,
     Output, Peer, PeerSource, Redistribution, Refusal, TcpOptions, TcpPeer,
 };
+use backlog::Late;
 use limits::Level;
 
 pub use explain::{BestView, ExportView, ExportedView, Table, TablePage, TableRow};
@@ -29,6 +32,8 @@ pub use view::{FamilySnapshot, PeerSnapshot, RouteView};
 
 /// Table entries looked at in one call.
 const WALK: usize = 1000;
+/// Best paths told one after another before peers have their turn, if something waits for them.
+const BESTS: u32 = 256;
 /// Own routes taken over in one call.
 const OWN_ROUTES: usize = 500;
 /// Connections that a peer may have at once: one that is up, one each way that is new, and those
@@ -61,23 +66,28 @@ pub struct Speaker {
     /// Routes of the kernel, as far as they were told of.
     kernel: BTreeMap<Prefix, KernelRoute>,
     rib: Option<Rib>,
-    peers: BTreeMap<IpAddr, PeerState>,
+    peers: BTreeMap<ScopedAddr, PeerState>,
     dynamic: BTreeMap<Prefix, (String, DynamicNeighbors)>,
     /// The links on which neighbors are to be found, and what TCP must know of them.
     unnumbered: BTreeMap<LinkName, TcpOptions>,
     /// What was found on links.
-    neighbors: BTreeMap<LinkName, IpAddr>,
+    neighbors: BTreeMap<LinkName, ScopedAddr>,
     conns: BTreeMap<ConnId, Connection>,
     next_conn: u64,
-    timers: BTreeSet<(Timestamp, IpAddr)>,
+    timers: BTreeSet<(Timestamp, ScopedAddr)>,
     /// When dynamic neighbors are forgotten.
-    forgets: BTreeSet<(Timestamp, IpAddr)>,
+    forgets: BTreeSet<(Timestamp, ScopedAddr)>,
     told: Told,
     tap: watch::Tap,
     /// The interface towards the last address that was told of and is no peer's.
-    stranger: Option<(IpAddr, LinkFacts)>,
+    stranger: Option<(ScopedAddr, LinkFacts)>,
     /// The peer that is looked at first for something to send.
-    turn: Option<IpAddr>,
+    turn: Option<ScopedAddr>,
+    /// What of what takes longer than one call was done last.
+    working: work::Turn,
+    backlogs: backlog::Backlogs,
+    /// Best paths that were told since no peer had anything to be sent.
+    bests: u32,
     busy: bool,
     outputs: VecDeque<Output>,
     preserved: BTreeSet<Family>,
@@ -113,6 +123,7 @@ struct PeerState {
     /// Of connections that are not Established yet.
     opens: watch::OpensOf,
     up: Option<Up>,
+    backlog: Option<backlog::Backlog>,
     timer: Option<(Timestamp, &'static str)>,
     link: LinkFacts,
     /// How near its limits it is.
@@ -150,13 +161,15 @@ struct LinkFacts {
 
 #[derive(Clone, Copy, Debug)]
 struct Connection {
-    peer: IpAddr,
+    peer: ScopedAddr,
     conn: Conn,
     local: Option<IpAddr>,
     /// Free bytes of the send buffer; below zero after messages that do not wait for room.
     room: i64,
     /// The most that was ever told.
     capacity: usize,
+    /// It has ended, and what came before that is still to be taken in.
+    gone: bool,
 }
 
 impl Speaker {
@@ -194,6 +207,9 @@ impl Speaker {
             tap: watch::Tap::default(),
             stranger: None,
             turn: None,
+            working: work::Turn::default(),
+            backlogs: backlog::Backlogs::default(),
+            bests: 0,
             busy: false,
             outputs,
             preserved: BTreeSet::new(),
@@ -237,18 +253,10 @@ impl Speaker {
                     self.tell(peer, SessionEvent::TcpFailed { conn, reason });
                 }
             }
-            Input::Frame { conn, bytes } => self.frame(conn, &bytes),
-            Input::BadFrame { conn, notification } => {
-                if let Some(Connection { peer, conn, .. }) = self.conns.get(&conn).copied() {
-                    self.tell(peer, SessionEvent::Reset { conn, notification });
-                }
-            }
+            Input::Frame { conn, bytes } => self.came(conn, Late::Frame(bytes)),
+            Input::BadFrame { conn, notification } => self.came(conn, Late::Bad(notification)),
             Input::Room { conn, bytes } => self.room(conn, bytes),
-            Input::Closed { conn, reason } => {
-                if let Some(Connection { peer, conn, .. }) = self.forget_conn(conn) {
-                    self.tell(peer, SessionEvent::TcpClosed { conn, reason });
-                }
-            }
+            Input::Closed { conn, reason } => self.came(conn, Late::Closed(reason)),
             Input::NextHop { address, metric } => {
                 if let Some(rib) = &mut self.rib {
                     rib.next_hop(address, metric);
@@ -308,8 +316,7 @@ impl Speaker {
         if self.ending == Some(Ending::Keep) {
             return None;
         }
-        let walks = self.rib.as_ref().is_some_and(Rib::has_work) || !self.own_changes.is_empty();
-        if self.busy || (walks && self.rib.is_some()) {
+        if self.has_work() {
             return Some((self.now, "table walk"));
         }
         let session = self.timers.first().and_then(|(_, peer)| self.peers.get(peer)?.timer);
@@ -343,9 +350,18 @@ impl Speaker {
                 Some(Track::End(address)) => return Some(Output::Untrack(address)),
                 None => {}
             }
-            if let Some(best) = rib.poll_best() {
-                return Some(Output::Best(best));
+        }
+        // A table that comes in leaves as many best paths to be told as it has prefixes: peers do
+        // not wait for the last of them.
+        if self.bests >= BESTS {
+            match self.next_send() {
+                Some(output) => return Some(output),
+                None => self.bests = 0,
             }
+        }
+        if let Some(best) = self.rib.as_mut().and_then(Rib::poll_best) {
+            self.bests += 1;
+            return Some(Output::Best(best));
         }
         if let Some(output) = self.settled() {
             return Some(output);
@@ -401,24 +417,6 @@ impl Speaker {
         None
     }
 
-    /// Goes on with what takes longer than one call.
-    fn work(&mut self) {
-        if self.rib.is_none() {
-            return;
-        }
-        for _ in 0..OWN_ROUTES {
-            let Some(prefix) = self.own_changes.pop_first() else { break };
-            let route = self.own_route(&prefix);
-            if let Some(rib) = &mut self.rib {
-                rib.originate(&prefix, route.as_ref());
-            }
-        }
-        let Some(rib) = &mut self.rib else { return };
-        if rib.has_work() {
-            rib.work(WALK);
-        }
-    }
-
     /// RFC 4724 §4.1: choosing begins when every peer has sent its table, does no graceful
     /// restart, or has restarted itself; not before all owners have spoken.
     fn select_if_complete(&mut self) {
@@ -453,6 +451,7 @@ impl Speaker {
     fn shut_down(&mut self, keep: bool) {
         self.ending = Some(if keep { Ending::Keep } else { Ending::Remove });
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.forget_backlog(peer);
             let stop = match keep {
                 true => Stop::Keep,
                 false => Stop::Cease {
@@ -479,7 +478,7 @@ impl Speaker {
         }
     }
 
-    fn refuse(&mut self, conn: ConnId, remote: IpAddr, reason: Refusal) {
+    fn refuse(&mut self, conn: ConnId, remote: ScopedAddr, reason: Refusal) {
         self.outputs.push_back(Output::Happened(Event::Refused { remote, reason }));
         self.outputs.push_back(Output::Close { conn });
     }

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin};
-use bgp_policy::{Own, RouteFacts, Source, Verdict};
+use bgp_policy::{Own, Policy, RouteFacts, Source, Verdict};
 use bgp_rib::{Aggregate, OwnRoute};
 use inet::Prefix;
 
 use super::Speaker;
 use crate::{Aggregation, Global, KernelRoute, Origination, Redistribution};
+
+/// The next hop is put in when it is told.
+const NO_NEXT_HOP: BgpNextHop =
+    BgpNextHop { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), link_local: None };
 
 impl Speaker {
     /// Takes over what the documents originate.
@@ -57,31 +61,30 @@ impl Speaker {
     fn redistributed(&self, prefix: &Prefix, route: &KernelRoute) -> Option<OwnRoute> {
         let global = self.global.as_ref()?;
         let fits = |r: &&Redistribution| (r.source, r.table) == (route.source, route.table);
-        let wanted = self.redistribute.iter().find(fits)?;
-        let next_hop = BgpNextHop::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let mut attributes = Attributes::new(Origin::Incomplete, AsPath::default(), next_hop);
-        if let Some(policy) = &wanted.policy {
-            let facts = RouteFacts {
-                default_local_pref: global.default_local_pref,
-                ..RouteFacts::new(*prefix, Source::Kernel(route.source), global.asn)
-            };
-            let outcome = policy.evaluate(&facts, &attributes);
-            match outcome.verdict {
-                Verdict::Accept => {}
-                Verdict::Reject => return None,
-            }
-            let own = Own { default_local_pref: global.default_local_pref, ..Own::new(global.asn) };
-            outcome.changes.apply(&mut attributes, &mut 0, &own);
-        }
-        Some(OwnRoute {
-            origin: attributes.origin,
-            med: attributes.med,
-            local_pref: attributes.local_pref,
-            communities: attributes.communities,
-            large_communities: attributes.large_communities,
-            groups: Default::default(),
+        let Redistribution { policy, .. } = self.redistribute.iter().find(fits)?;
+        let source = Source::Kernel(route.source);
+        let wanted = OwnRoute {
+            origin: Origin::Incomplete,
             kernel: Some(route.source),
-        })
+            ..OwnRoute::from(&Origination::new(*prefix))
+        };
+        through(policy.as_ref(), global, *prefix, source, wanted)
+    }
+
+    /// The aggregates that there may be: those that their policies accept, as these leave them.
+    pub(super) fn aggregates<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a Aggregation>,
+    ) -> BTreeMap<Prefix, Aggregate> {
+        let Some(global) = &self.global else { return BTreeMap::new() };
+        let one = |aggregation: &Aggregation| {
+            let Aggregation { route, summary_only, discard, policy } = aggregation;
+            let prefix = route.prefix;
+            let route = through(policy.as_ref(), global, prefix, Source::Aggregate, route.into())?;
+            let (summary_only, discard) = (*summary_only, *discard);
+            Some((prefix, Aggregate { route, summary_only, discard }))
+        };
+        wanted.filter_map(one).collect()
     }
 
     /// What of the kernel depends on what holds for the whole speaker is looked at again.
@@ -96,11 +99,40 @@ impl Speaker {
     }
 }
 
-impl From<&Aggregation> for Aggregate {
-    fn from(aggregation: &Aggregation) -> Aggregate {
-        let Aggregation { route, summary_only, discard } = aggregation;
-        Aggregate { route: route.into(), summary_only: *summary_only, discard: *discard }
+/// What a policy leaves of a route that is to be originated here; none: it rejects it.
+fn through(
+    policy: Option<&Policy>,
+    global: &Global,
+    prefix: Prefix,
+    source: Source,
+    route: OwnRoute,
+) -> Option<OwnRoute> {
+    let Some(policy) = policy else { return Some(route) };
+    let mut attributes = Attributes {
+        med: route.med,
+        local_pref: route.local_pref,
+        communities: route.communities,
+        large_communities: route.large_communities,
+        ..Attributes::new(route.origin, AsPath::default(), NO_NEXT_HOP)
+    };
+    let default_local_pref = global.default_local_pref;
+    let facts = RouteFacts { default_local_pref, ..RouteFacts::new(prefix, source, global.asn) };
+    let outcome = policy.evaluate(&facts, &attributes);
+    match outcome.verdict {
+        Verdict::Accept => {}
+        Verdict::Reject => return None,
     }
+    let own = Own { default_local_pref, ..Own::new(global.asn) };
+    outcome.changes.apply(&mut attributes, &mut 0, &own);
+    Some(OwnRoute {
+        origin: attributes.origin,
+        med: attributes.med,
+        local_pref: attributes.local_pref,
+        communities: attributes.communities,
+        large_communities: attributes.large_communities,
+        groups: route.groups,
+        kernel: route.kernel,
+    })
 }
 
 impl From<&Origination> for OwnRoute {

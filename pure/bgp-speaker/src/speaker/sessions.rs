@@ -3,25 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use bgp_packet::{BgpNextHop, PeerKind, RefreshKind, Update};
+use bgp_packet::{BgpNextHop, PeerKind, RefreshKind, Update, UpdateRest};
 use bgp_rib::{NextHops, PeerId, SessionFacts};
 use bgp_session::{Conn, Effect, Event as SessionEvent, Negotiated, Session, State};
-use inet::{Family, LinkName, is_link_local};
+use inet::{Family, LinkName, ScopedAddr};
 
+use super::backlog::is_long;
 use super::watch;
 use super::{CONNECTIONS, Connection, LinkFacts, PeerState, Speaker, Up, spend};
 use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal, Watched};
 
 impl Speaker {
     /// Tells a session what happened, and does what it wants done.
-    pub(super) fn tell(&mut self, address: IpAddr, event: SessionEvent) {
+    pub(super) fn tell(&mut self, address: ScopedAddr, event: SessionEvent) {
         if let Some(peer) = self.peers.get_mut(&address) {
             peer.session.handle(self.now, event);
             self.run(address);
         }
     }
 
-    pub(super) fn accepted(&mut self, conn: ConnId, local: IpAddr, remote: IpAddr) {
+    pub(super) fn accepted(&mut self, conn: ConnId, local: IpAddr, remote: ScopedAddr) {
         let ConnId::Accepted(number) = conn else { return };
         let known = match self.peers.get(&remote) {
             _ if self.ending.is_some() => Err(Refusal::ShuttingDown),
@@ -45,7 +46,8 @@ impl Speaker {
 
     /// How much more a connection takes, and with that how much of it waits still.
     pub(super) fn room(&mut self, conn: ConnId, bytes: usize) {
-        let Some(connection) = self.conns.get_mut(&conn) else { return };
+        let connection = self.conns.get_mut(&conn).filter(|connection| !connection.gone);
+        let Some(connection) = connection else { return };
         connection.room = i64::try_from(bytes).unwrap_or(i64::MAX);
         connection.capacity = connection.capacity.max(bytes);
         let waiting = connection.capacity - bytes;
@@ -53,14 +55,14 @@ impl Speaker {
         self.tell(peer, SessionEvent::Written { conn, waiting });
     }
 
-    pub(super) fn frame(&mut self, conn: ConnId, bytes: &[u8]) {
+    pub(super) fn frame(&mut self, conn: ConnId, bytes: Vec<u8>) {
         let Some(Connection { peer: address, conn: inner, .. }) = self.conns.get(&conn).copied()
         else {
             return;
         };
         let Some(peer) = self.peers.get_mut(&address) else { return };
-        watch::note_received(&mut peer.opens, inner, bytes);
-        let update = peer.session.frame(self.now, inner, bytes);
+        watch::note_received(&mut peer.opens, inner, &bytes);
+        let update = peer.session.frame(self.now, inner, &bytes);
         // First: this very UPDATE may be what makes the session Established.
         self.run(address);
         let Some(mut update) = update else { return };
@@ -69,26 +71,21 @@ impl Speaker {
         if up.conn != conn {
             return;
         }
-        if is_link_local(&address) {
+        if address.is_link_local() {
             on_the_link(&mut update);
+        }
+        if is_long(rib, bytes.len()) {
+            let rest = UpdateRest::new(&update);
+            if !rest.is_empty() {
+                drop(update);
+                return self.begin_long(address, (conn, inner), rest, bytes);
+            }
         }
         let updated = rib.update(peer.id, &up.negotiated.options, &update);
         let complete = update.end_of_rib.is_some_and(|family| up.complete.insert(family));
         let limited = !peer.wanted.max_prefixes.is_empty();
-        let whole = updated.malformed.is_empty() && updated.reset.is_none();
-        let whole = whole && updated.left_out.is_none();
-        self.tap.update(address, bytes, &update, !whole);
-        if !updated.malformed.is_empty() {
-            let event = Event::Malformed { peer: address, what: updated.malformed };
-            self.outputs.push_back(Output::Happened(event));
-        }
-        if let Some(prefix) = updated.left_out {
-            let event = Event::PathsLeftOut { peer: address, prefix };
-            self.outputs.push_back(Output::Happened(event));
-        }
-        if let Some(notification) = updated.reset {
-            self.tell(address, SessionEvent::Reset { conn: inner, notification });
-        }
+        self.tap.update(address, &bytes, &update, !updated.is_whole());
+        self.taken(address, inner, updated);
         if complete {
             self.select_if_complete();
         }
@@ -98,7 +95,7 @@ impl Speaker {
     }
 
     /// Does what a session wants done.
-    pub(super) fn run(&mut self, address: IpAddr) {
+    pub(super) fn run(&mut self, address: ScopedAddr) {
         while let Some(effect) = self.peers.get_mut(&address).and_then(|peer| peer.session.poll()) {
             self.effect(address, effect);
         }
@@ -118,7 +115,7 @@ impl Speaker {
         }
     }
 
-    fn effect(&mut self, address: IpAddr, effect: Effect) {
+    fn effect(&mut self, address: ScopedAddr, effect: Effect) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let config = &peer.wanted.session;
         match effect {
@@ -128,7 +125,7 @@ impl Speaker {
                 let Some(global) = &self.global else { return };
                 self.outputs.push_back(Output::Connect {
                     conn,
-                    peer: SocketAddr::new(address, config.port),
+                    peer: SocketAddr::new(address.address(), config.port),
                     local: config.local_address,
                     ttl: peer.wanted.ttl(global.asn),
                     tcp: peer.wanted.tcp.clone(),
@@ -139,16 +136,15 @@ impl Speaker {
             Effect::Send { conn: inner, bytes } => {
                 if let Some(conn) = peer.conns.get(&inner).copied() {
                     watch::note_sent(&mut peer.opens, inner, &bytes);
-                    if let Some(connection) = self.conns.get_mut(&conn) {
-                        connection.room = spend(connection.room, bytes.len());
-                    }
+                    let connection = self.conns.get_mut(&conn);
+                    let Some(connection) = connection.filter(|c| !c.gone) else { return };
+                    connection.room = spend(connection.room, bytes.len());
                     self.outputs.push_back(Output::Send { conn, bytes });
                 }
             }
             Effect::Close { conn: inner } => {
                 if let Some(conn) = peer.conns.remove(&inner) {
-                    self.conns.remove(&conn);
-                    self.outputs.push_back(Output::Close { conn });
+                    self.close(conn);
                 }
             }
             Effect::Up(negotiated) => self.up(address, *negotiated),
@@ -199,7 +195,7 @@ impl Speaker {
         }
     }
 
-    fn up(&mut self, address: IpAddr, negotiated: Negotiated) {
+    fn up(&mut self, address: ScopedAddr, negotiated: Negotiated) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let Some(conn) = peer.conns.get(&negotiated.conn).copied() else { return };
         let local = self.conns.get(&conn).and_then(|connection| connection.local);
@@ -215,14 +211,14 @@ impl Speaker {
     }
 
     /// The session's facts are told again: a group or an address may have changed.
-    pub(super) fn refresh_facts(&mut self, address: IpAddr) {
+    pub(super) fn refresh_facts(&mut self, address: ScopedAddr) {
         let Some(peer) = self.peers.get(&address) else { return };
         if let (Some(up), Some(rib)) = (&peer.up, &mut self.rib) {
             rib.session_changed(peer.id, facts(up, peer.link, &peer.wanted));
         }
     }
 
-    pub(super) fn local_address(&mut self, address: IpAddr, link: LinkFacts) {
+    pub(super) fn local_address(&mut self, address: ScopedAddr, link: LinkFacts) {
         let Some(peer) = self.peers.get_mut(&address) else {
             // It may be about to connect.
             self.stranger = Some((address, link));
@@ -235,7 +231,7 @@ impl Speaker {
 
     /// Sessions with neighbors on a link that is down end at once, not after their hold time.
     pub(super) fn link_down(&mut self, name: LinkName) {
-        let over: Vec<(IpAddr, ConnId, Conn)> = self
+        let over: Vec<(ScopedAddr, ConnId, Conn)> = self
             .peers
             .iter()
             .filter(|(_, peer)| peer.link.link.or(peer.wanted.tcp.interface) == Some(name))
@@ -243,15 +239,21 @@ impl Speaker {
             .filter_map(|(address, peer)| {
                 let up = peer.up.as_ref()?;
                 let on_link =
-                    up.negotiated.options.kind == PeerKind::External || is_link_local(address);
+                    up.negotiated.options.kind == PeerKind::External || address.is_link_local();
                 on_link.then_some((*address, up.conn, up.negotiated.conn))
             })
             .collect();
         for (address, conn, inner) in over {
-            self.forget_conn(conn);
-            self.outputs.push_back(Output::Close { conn });
+            self.close(conn);
             let reason = format!("link {name} is down");
             self.tell(address, SessionEvent::TcpClosed { conn: inner, reason });
+        }
+    }
+
+    /// The speaker gives a connection up; nobody is told of one that has ended before.
+    pub(super) fn close(&mut self, conn: ConnId) {
+        if self.forget_conn(conn).is_some_and(|connection| !connection.gone) {
+            self.outputs.push_back(Output::Close { conn });
         }
     }
 
@@ -282,6 +284,7 @@ impl PeerState {
             conns: BTreeMap::new(),
             opens: watch::OpensOf::new(),
             up: None,
+            backlog: None,
             timer: None,
             link: LinkFacts::default(),
             levels: BTreeMap::new(),
@@ -291,8 +294,8 @@ impl PeerState {
 }
 
 impl Connection {
-    fn new(peer: IpAddr, conn: Conn, local: Option<IpAddr>) -> Connection {
-        Connection { peer, conn, local, room: 0, capacity: 0 }
+    fn new(peer: ScopedAddr, conn: Conn, local: Option<IpAddr>) -> Connection {
+        Connection { peer, conn, local, room: 0, capacity: 0, gone: false }
     }
 
     /// Bytes that wait to be taken by TCP, as far as known.

@@ -7,7 +7,7 @@ use bgp_packet::{Attributes, PathId};
 use bgp_policy::Source;
 use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason};
 use bgp_session::{FailureReport, Helping, PeerConfig, Status};
-use inet::{Family, LinkName, Prefix, is_link_local};
+use inet::{Family, LinkName, Prefix, ScopedAddr};
 
 use super::Speaker;
 use crate::{Conflict, Global, MaxPrefixes, Peer, PeerSource};
@@ -56,7 +56,7 @@ pub struct FamilySnapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteView {
     /// Whom it was learned from; none: originated here.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<ScopedAddr>,
     /// Where it is from.
     pub source: Source,
     /// The peer's path id (RFC 7911); 0 without.
@@ -65,6 +65,8 @@ pub struct RouteView {
     pub attributes: Attributes,
     /// Weight from the import policy.
     pub weight: u32,
+    /// The import policy asks to drop what goes to the prefix.
+    pub discard: bool,
     /// Kept from before a restart of the peer.
     pub stale: bool,
     /// Whether it is used, and why or why not.
@@ -93,8 +95,8 @@ impl Speaker {
     }
 
     /// One peer.
-    pub fn peer(&self, address: &IpAddr) -> Option<PeerSnapshot> {
-        let peer = self.peers.get(address)?;
+    pub fn peer(&self, address: impl Into<ScopedAddr>) -> Option<PeerSnapshot> {
+        let peer = self.peers.get(&address.into())?;
         let counts = |family| {
             let rib = self.rib.as_ref();
             let received = rib.map(|rib| rib.in_counts(peer.id, family)).unwrap_or_default();
@@ -120,13 +122,6 @@ impl Speaker {
         })
     }
 
-    /// Over which link a next hop leads that is good on its link only: that of the peer with this
-    /// address. None for all others.
-    pub fn link_of(&self, next_hop: &IpAddr) -> Option<LinkName> {
-        let peer = self.peers.get(next_hop).filter(|_| is_link_local(next_hop))?;
-        peer.wanted.tcp.interface.or(peer.link.link)
-    }
-
     /// All prefixes of a family with their paths, best first; in no order. Walks the table.
     pub fn routes(&self, family: Family) -> impl Iterator<Item = (Prefix, Vec<RouteView>)> + '_ {
         self.rib.iter().flat_map(move |rib| {
@@ -142,10 +137,10 @@ impl Speaker {
     /// What a peer has sent; in no order. Walks the table.
     pub fn adj_rib_in(
         &self,
-        peer: &IpAddr,
+        peer: impl Into<ScopedAddr>,
         family: Family,
     ) -> impl Iterator<Item = (Prefix, RouteView)> + '_ {
-        let known = self.rib.as_ref().zip(self.peers.get(peer));
+        let known = self.rib.as_ref().zip(self.peers.get(&peer.into()));
         known.into_iter().flat_map(move |(rib, peer)| {
             rib.adj_rib_in(peer.id, family).map(|(prefix, path)| (prefix, self.view(path)))
         })
@@ -154,21 +149,21 @@ impl Speaker {
     /// What a peer is told, as it stands on the wire; in no order. Walks the table.
     pub fn adj_rib_out(
         &self,
-        peer: &IpAddr,
+        peer: impl Into<ScopedAddr>,
         family: Family,
     ) -> impl Iterator<Item = (Prefix, Attributes)> + '_ {
-        let known = self.rib.as_ref().zip(self.peers.get(peer));
+        let known = self.rib.as_ref().zip(self.peers.get(&peer.into()));
         known.into_iter().flat_map(move |(rib, peer)| rib.adj_rib_out(peer.id, family))
     }
 
     /// Why a prefix is, or is not, announced to a peer; none for an unknown peer.
-    pub fn why_sent(&self, peer: &IpAddr, prefix: &Prefix) -> Option<Reason> {
-        let id = self.peers.get(peer)?.id;
+    pub fn why_sent(&self, peer: impl Into<ScopedAddr>, prefix: &Prefix) -> Option<Reason> {
+        let id = self.peers.get(&peer.into())?.id;
         Some(self.rib.as_ref().map_or(Reason::NotEstablished, |rib| rib.why_sent(id, prefix)))
     }
 
     /// Each next hop that is followed, with its distance if it resolves.
-    pub fn next_hops(&self) -> BTreeMap<IpAddr, Option<u32>> {
+    pub fn next_hops(&self) -> BTreeMap<ScopedAddr, Option<u32>> {
         self.rib.as_ref().map(|rib| rib.next_hops()).unwrap_or_default()
     }
 
@@ -188,12 +183,12 @@ impl Speaker {
 
     fn view(&self, path: PathView) -> RouteView {
         let peer = self.address_of(path.peer);
-        let PathView { source, path_id, attributes, weight, stale, state, .. } = path;
-        RouteView { peer, source, path_id, attributes, weight, stale, state }
+        let PathView { source, path_id, attributes, weight, discard, stale, state, .. } = path;
+        RouteView { peer, source, path_id, attributes, weight, discard, stale, state }
     }
 
     /// The address of a peer of the tables; none: originated here.
-    pub(super) fn address_of(&self, peer: PeerId) -> Option<IpAddr> {
+    pub(super) fn address_of(&self, peer: PeerId) -> Option<ScopedAddr> {
         match peer {
             PeerId::LOCAL => None,
             id => self.rib.as_ref().and_then(|rib| rib.address(id)),

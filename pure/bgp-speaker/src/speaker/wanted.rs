@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use bgp_packet::Cease;
 use bgp_rib::{Rib, Settings, WithoutPolicy};
 use bgp_session::{Change, Event as SessionEvent, Planned, Session, Stop};
+use inet::ScopedAddr;
 
 use super::merge::{Merged, Wanted};
 use super::{PeerState, Selection, Speaker, watch};
 use crate::{
-    Conflict, Desired, Event, Global, Output, Peer, PeerSource, Plan, TcpOptions, TcpPeer, Watched,
-    Who,
+    AoChange, Conflict, Desired, Event, Global, Output, Peer, PeerSource, Plan, TcpAo, TcpOptions,
+    TcpPeer, Watched, Who,
 };
 
 impl Speaker {
@@ -31,9 +32,9 @@ impl Speaker {
         self.apply_peers(merged.peers, conflicts);
         let own = merged.own.into_iter().map(|(prefix, (_, route))| (prefix, route)).collect();
         self.apply_own(own, merged.redistribute);
+        let aggregates = self.aggregates(merged.aggregates.values().map(|(_, wanted)| wanted));
         if let Some(rib) = &mut self.rib {
-            let aggregates = merged.aggregates.into_iter();
-            rib.aggregate(aggregates.map(|(prefix, (_, wanted))| (prefix, wanted)).collect());
+            rib.aggregate(aggregates);
         }
         for conflict in conflicts.difference(&self.conflicts) {
             self.outputs.push_back(Output::Happened(Event::Conflict(conflict.clone())));
@@ -141,10 +142,10 @@ impl Speaker {
 
     fn apply_peers(
         &mut self,
-        wanted: BTreeMap<IpAddr, Wanted>,
+        wanted: BTreeMap<ScopedAddr, Wanted>,
         conflicts: &mut BTreeSet<Conflict>,
     ) {
-        let gone: Vec<IpAddr> =
+        let gone: Vec<ScopedAddr> =
             self.peers.keys().filter(|address| !wanted.contains_key(address)).copied().collect();
         for address in gone {
             self.remove_peer(address);
@@ -164,7 +165,7 @@ impl Speaker {
         }
     }
 
-    fn change_peer(&mut self, address: IpAddr, new: Peer) {
+    fn change_peer(&mut self, address: ScopedAddr, new: Peer) {
         let Some(state) = self.peers.get_mut(&address) else { return };
         let planned = state.planned(&new);
         let imports = watch::imports_else(&state.wanted, &new);
@@ -193,7 +194,7 @@ impl Speaker {
 
     pub(super) fn add_peer(
         &mut self,
-        address: IpAddr,
+        address: ScopedAddr,
         owner: String,
         source: PeerSource,
         wanted: Peer,
@@ -202,10 +203,13 @@ impl Speaker {
         let Some(id) = rib.add_peer(address) else { return false };
         let local = self.local(global);
         // Each session has jitter of its own.
-        let octets = match address {
+        let octets = match address.address() {
             IpAddr::V4(a) => u64::from(u32::from(a)),
             IpAddr::V6(a) => (u128::from(a) ^ (u128::from(a) >> 64)) as u64,
         };
+        let link = address.link();
+        let name = link.iter().flat_map(|link| link.as_str().bytes());
+        let octets = name.fold(octets, |all, byte| all.rotate_left(7) ^ u64::from(byte));
         let seed = self.seed ^ octets.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let session = Session::new(wanted.session.clone(), local, seed);
         let mut peer = PeerState::new(id, owner, source, wanted, session);
@@ -221,9 +225,10 @@ impl Speaker {
     }
 
     /// Ends the peer's session and forgets it.
-    pub(super) fn remove_peer(&mut self, address: IpAddr) {
+    pub(super) fn remove_peer(&mut self, address: ScopedAddr) {
         let stop = Stop::Cease { why: Cease::PeerDeconfigured, communication: None };
         self.tell(address, SessionEvent::Stop(stop));
+        self.forget_backlog(address);
         let Some(peer) = self.peers.remove(&address) else { return };
         if let Some((at, _)) = peer.timer {
             self.timers.remove(&(at, address));
@@ -232,8 +237,7 @@ impl Speaker {
             self.forgets.remove(&(at, address));
         }
         for conn in peer.conns.values() {
-            self.conns.remove(conn);
-            self.outputs.push_back(Output::Close { conn: *conn });
+            self.close(*conn);
         }
         if let Some(rib) = &mut self.rib {
             rib.remove_peer(peer.id);
@@ -291,9 +295,11 @@ impl PeerState {
     pub(super) fn planned(&self, new: &Peer) -> Planned {
         let mut planned = self.session.planned(&new.session);
         let (old, rules) = (&self.wanted, &self.wanted.rules);
+        let ao = TcpAo::change(old.tcp.ao.as_ref(), new.tcp.ao.as_ref());
         let resets = [
             ("ttl_security", old.tcp.ttl_security != new.tcp.ttl_security),
             ("interface", old.tcp.interface != new.tcp.interface),
+            ("tcp_ao", ao == AoChange::Reset),
         ];
         let live = [
             ("import", rules.import != new.rules.import),
@@ -308,6 +314,7 @@ impl PeerState {
             ("add_path_send", rules.add_path_send != new.rules.add_path_send),
             // The peer may change its own in time.
             ("password", old.tcp.password != new.tcp.password),
+            ("tcp_ao", ao == AoChange::Live),
             ("bfd", old.bfd != new.bfd),
             ("max_prefixes", old.max_prefixes != new.max_prefixes),
         ];

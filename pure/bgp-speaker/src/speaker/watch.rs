@@ -1,11 +1,10 @@
 //! For those who tell others of sessions and routes as they change (BMP, MRT).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId, Update};
 use bgp_session::Conn;
-use inet::{Prefix, Timestamp};
+use inet::{Prefix, ScopedAddr, Timestamp};
 
 use super::{Speaker, Up};
 use crate::{Established, Peer, Watch, Watched};
@@ -59,7 +58,7 @@ impl Tap {
 
     pub(super) fn update(
         &mut self,
-        peer: IpAddr,
+        peer: ScopedAddr,
         bytes: &[u8],
         update: &Update<'_>,
         malformed: bool,
@@ -114,12 +113,12 @@ impl Speaker {
     /// none where it is not there, was kept from before a restart, or is refused by import.
     pub fn path_in(
         &self,
-        peer: &IpAddr,
+        peer: impl Into<ScopedAddr>,
         prefix: &Prefix,
         path_id: PathId,
         accepted: bool,
     ) -> Option<Attributes> {
-        let id = self.peers.get(peer)?.id;
+        let id = self.peers.get(&peer.into())?.id;
         self.rib.as_ref()?.path_in(id, prefix, path_id, accepted)
     }
 
@@ -143,7 +142,7 @@ pub(super) fn imports_else(old: &Peer, new: &Peer) -> bool {
         || old.session.groups != new.session.groups
 }
 
-pub(super) fn established(peer: IpAddr, up: &Up, since: Timestamp) -> Established {
+pub(super) fn established(peer: ScopedAddr, up: &Up, since: Timestamp) -> Established {
     let negotiated = &up.negotiated;
     Established {
         peer,

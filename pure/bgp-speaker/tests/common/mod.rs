@@ -131,7 +131,7 @@ impl Bench {
     pub(crate) fn connect(&mut self, open: &Open) -> ConnId {
         self.accepted += 1;
         let conn = ConnId::Accepted(self.accepted);
-        self.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER) });
+        self.handle(Input::Accepted { conn, local: ip("10.0.0.1"), remote: ip(PEER).into() });
         self.handle(Input::Frame { conn, bytes: open.encode() });
         self.handle(Input::Frame { conn, bytes: KEEPALIVE.to_vec() });
         conn
@@ -146,15 +146,15 @@ impl Bench {
         for bytes in pack(&raw, &next_hop, prefixes.iter().copied(), &options).unwrap() {
             self.handle(Input::Frame { conn, bytes });
         }
-        self.handle(Input::NextHop { address: ip(PEER), metric: Some(0) });
+        self.handle(Input::NextHop { address: ip(PEER).into(), metric: Some(0) });
     }
 
     pub(crate) fn state(&self, address: &str) -> State {
-        self.speaker.peer(&ip(address)).unwrap().status.state
+        self.speaker.peer(ip(address)).unwrap().status.state
     }
 
     pub(crate) fn why(&self, text: &str) -> String {
-        self.speaker.why_sent(&ip(PEER), &prefix(text)).unwrap().to_string()
+        self.speaker.why_sent(ip(PEER), &prefix(text)).unwrap().to_string()
     }
 
     pub(crate) fn events(&mut self) -> Vec<Event> {

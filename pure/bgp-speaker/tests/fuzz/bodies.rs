@@ -70,7 +70,7 @@ fn take(net: &mut Net, step: u8, bytes: &mut Bytes<'_>) {
                 2 => Reset::Soft,
                 _ => Reset::Hard { communication: Some("a window".into()) },
             };
-            net.tell(host, Input::AdminReset { peer: model::address(other, host), reset });
+            net.tell(host, Input::AdminReset { peer: model::address(other, host).into(), reset });
         }
         11 => net.want(host, |wanted: &mut Wanted| wanted.peers[other] ^= true),
         12 => net.wanted_twice_is_once(host),

@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use bgp_packet::{AsPath, Origin};
 use bgp_session::State;
-use bgp_speaker::Reset;
+use bgp_speaker::{Discard, Reset};
 use inet::{Family, Prefix};
 
 use crate::dice::Dice;
-use crate::net::{Net, Sabotage};
+use crate::net::{Net, Node, Sabotage};
 use crate::rules::is_marked;
 use crate::topology::{HOLD, RESTART, Shape, Topology, Wire, own_prefixes};
 
@@ -78,7 +78,7 @@ fn fault(net: &mut Net) {
     let (hosts, wires) = (net.nodes.len() as u64, net.cables.len() as u64);
     let host = net.dice().roll(hosts) as usize;
     let wire = net.dice().roll(wires) as usize;
-    match net.dice().roll(18) {
+    match net.dice().roll(21) {
         0 | 1 => {
             let seen = net.dice().once_in(2);
             net.cut(wire, seen);
@@ -136,6 +136,11 @@ fn fault(net: &mut Net) {
         16 => {
             let (mine, up) = (net.dice().roll(2) as usize, net.dice().once_in(3));
             net.bfd(wire, mine, up);
+        }
+        17 | 18 => {
+            let mut dice = net.dice().split();
+            net.topology.roll_aggregate(host, &mut dice);
+            net.originate(host);
         }
         _ => net.desired_twice_is_once(host),
     }
@@ -209,7 +214,7 @@ fn every_session_is_up_where_the_cable_works(net: &Net) {
         }
         for end in 0..2 {
             let speaker = net.nodes[wire.ends[end].host].speaker.as_ref().unwrap();
-            let status = speaker.peer(&wire.address(1 - end)).unwrap().status;
+            let status = speaker.peer(wire.address(1 - end)).unwrap().status;
             assert_eq!(status.state, State::Established, "wire {n} end {end}: {status:?}");
         }
     }
@@ -231,14 +236,24 @@ fn every_fib_equals_the_reference(net: &Net) {
         Some(Sabotage::NoReflection) => {
             topology.wires.iter_mut().for_each(|wire| wire.client = [false; 2]);
         }
+        Some(Sabotage::NoAggregates) => {
+            topology.hosts.iter_mut().for_each(|host| host.aggregates.clear());
+        }
+        Some(Sabotage::NoSummaries) => {
+            let all = topology.hosts.iter_mut().flat_map(|host| host.aggregates.values_mut());
+            all.for_each(|summary| summary.only = false);
+        }
     }
     let expect = reference::fibs(&topology, &works, |h, hop| net.nodes[h].lost.contains(hop));
-    for (host, expect) in expect.iter().enumerate() {
+    for (host, (expect, drops)) in expect.iter().enumerate() {
         let node = &net.nodes[host];
         assert!(node.settled, "{host} has not settled");
         let fib: BTreeMap<Prefix, BTreeSet<IpAddr>> =
             node.fib.iter().map(|(prefix, route)| (*prefix, route.0.clone())).collect();
         assert_eq!(fib, *expect, "every_fib_equals_the_reference: host {host}");
+        let dropped: BTreeMap<Prefix, Discard> =
+            node.drops.iter().map(|(prefix, drop)| (*prefix, drop.0)).collect();
+        assert_eq!(dropped, *drops, "every_fib_equals_the_reference: host {host} drops");
     }
 }
 
@@ -291,14 +306,15 @@ fn forwarding_keeps_during_a_graceful_restart(net: &mut Net) {
         let ends = (0..2).filter(|_| wire.end_of(host).is_some());
         let mut peers = ends.filter_map(|end| {
             let speaker = net.nodes[wire.ends[end].host].speaker.as_ref()?;
-            speaker.peer(&wire.address(1 - end))
+            speaker.peer(wire.address(1 - end))
         });
         peers.any(|peer| peer.status.flaps > MANY_FLAPS)
     };
     if net.topology.wires.iter().any(held_down) {
         return;
     }
-    net.guarded = net.nodes.iter().map(|node| node.fib.keys().copied().collect()).collect();
+    let there = |node: &Node| node.fib.keys().chain(node.drops.keys()).copied().collect();
+    net.guarded = net.nodes.iter().map(there).collect();
     let silent = net.dice().once_in(2);
     net.crash(host, true, silent);
     let away = net.dice().roll(5000);
@@ -396,6 +412,16 @@ fn a_lost_withdraw_is_caught() {
 #[test]
 fn a_policy_that_is_not_asked_is_caught() {
     is_caught(Sabotage::NoPolicies, "every_fib_equals_the_reference");
+}
+
+#[test]
+fn an_aggregate_that_is_not_there_is_caught() {
+    is_caught(Sabotage::NoAggregates, "every_fib_equals_the_reference");
+}
+
+#[test]
+fn a_longer_prefix_that_is_not_kept_back_is_caught() {
+    is_caught(Sabotage::NoSummaries, "every_fib_equals_the_reference");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bgp_session::State;
-use bgp_speaker::{ConnId, Event, Input, Output, Reset, Speaker, SpeakerConfig, Who};
+use bgp_speaker::{ConnId, Discard, Event, Input, Output, Reset, Speaker, SpeakerConfig, Who};
 use inet::{Family, LinkName, Prefix, Timestamp};
 
 use crate::dice::Dice;
@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) speaker: Option<Speaker>,
     /// Next hops, and whether the route waits to be renewed after a restart.
     pub(crate) fib: BTreeMap<Prefix, (BTreeSet<IpAddr>, bool)>,
+    /// What it drops for aggregates, and whether that waits to be renewed.
+    pub(crate) drops: BTreeMap<Prefix, (Discard, bool)>,
     pub(crate) settled: bool,
     /// Next hops that do not resolve, though their cable works.
     pub(crate) lost: BTreeSet<IpAddr>,
@@ -73,6 +75,10 @@ pub(crate) enum Sabotage {
     NoPolicies,
     /// Reflectors reflect nothing.
     NoReflection,
+    /// Nothing is an aggregate.
+    NoAggregates,
+    /// Aggregates keep nothing back.
+    NoSummaries,
 }
 
 impl Net {
@@ -82,6 +88,7 @@ impl Net {
         let node = |_| Node {
             speaker: None,
             fib: BTreeMap::new(),
+            drops: BTreeMap::new(),
             settled: false,
             lost: BTreeSet::new(),
             slow: false,
@@ -159,8 +166,14 @@ impl Net {
         }
         let node = &mut self.nodes[host];
         match routes_stay {
-            true => node.fib.values_mut().for_each(|route| route.1 = true),
-            false => node.fib.clear(),
+            true => {
+                node.fib.values_mut().for_each(|route| route.1 = true);
+                node.drops.values_mut().for_each(|drop| drop.1 = true);
+            }
+            false => {
+                node.fib.clear();
+                node.drops.clear();
+            }
         }
     }
 
@@ -262,7 +275,7 @@ impl Net {
         let host = self.topology.wires[wire].ends[end].host;
         let peer = self.topology.wires[wire].address(1 - end);
         self.note(|| format!("{host} resets {peer}: {reset:?}"));
-        self.tell(host, Input::AdminReset { peer, reset });
+        self.tell(host, Input::AdminReset { peer: peer.into(), reset });
     }
 
     /// BFD loses the other end of a wire, and finds it again.
@@ -271,7 +284,7 @@ impl Net {
         let peer = self.topology.wires[wire].address(1 - end);
         if self.nodes[host].bfd.contains(&peer) {
             self.note(|| format!("BFD of {host} sees {peer}: {up}"));
-            self.tell(host, Input::Bfd { peer, up, control_plane_independent: false });
+            self.tell(host, Input::Bfd { peer: peer.into(), up, control_plane_independent: false });
         }
     }
 
@@ -336,7 +349,10 @@ impl Net {
         match output {
             Output::Connect { conn, peer, ttl, .. } => {
                 let known = &self.nodes[host].known;
-                assert!(known.contains(&Who::Address(peer.ip())), "{peer} is dialled unknown");
+                assert!(
+                    known.contains(&Who::Address(peer.ip().into())),
+                    "{peer} is dialled unknown"
+                );
                 if let Some((wire, _)) = self.wire_to(host, &peer.ip()) {
                     let inside = self.topology.internal(&self.topology.wires[wire]);
                     assert_eq!(ttl, if inside { 255 } else { 1 }, "a neighbor is one hop away");
@@ -351,7 +367,11 @@ impl Net {
                 }
             }
             Output::Best(best) => {
-                let fib = &mut self.nodes[host].fib;
+                let Node { fib, drops, .. } = &mut self.nodes[host];
+                match best.discard {
+                    Some(discard) => drops.insert(best.prefix, (discard, false)),
+                    None => drops.remove(&best.prefix),
+                };
                 let hops: BTreeSet<IpAddr> =
                     best.paths.iter().map(|path| path.next_hop.address).collect();
                 if hops.is_empty() {
@@ -362,16 +382,23 @@ impl Net {
                 self.forwarding_keeps(host, "a withdrawal");
             }
             Output::Track(address) => {
-                assert!(self.nodes[host].tracked.insert(address), "tracked twice: {address}");
-                self.resolve(host, address);
+                assert!(
+                    self.nodes[host].tracked.insert(address.address()),
+                    "tracked twice: {address}"
+                );
+                self.resolve(host, address.address());
             }
             Output::Untrack(address) => {
-                assert!(self.nodes[host].tracked.remove(&address), "not tracked: {address}");
+                assert!(
+                    self.nodes[host].tracked.remove(&address.address()),
+                    "not tracked: {address}"
+                );
             }
             Output::Settled => {
                 self.note(|| format!("{host} settled"));
                 self.nodes[host].settled = true;
                 self.nodes[host].fib.retain(|_, route| !route.1);
+                self.nodes[host].drops.retain(|_, drop| !drop.1);
                 self.forwarding_keeps(host, "the sweep");
                 if self.sabotage != Some(Sabotage::NoForwardingBit) {
                     let families = Family::ALL.into_iter().collect();
@@ -383,7 +410,8 @@ impl Net {
             }
             Output::Find(links) => panic!("nobody is on {links:?}"),
             Output::Bfd(sessions) => {
-                self.nodes[host].bfd = sessions.iter().map(|session| session.peer).collect();
+                self.nodes[host].bfd =
+                    sessions.iter().map(|session| session.peer.address()).collect();
             }
             Output::Redistribute(_) => {
                 let changes = self.topology.kernel_of(host);
@@ -397,7 +425,7 @@ impl Net {
         self.note(|| format!("{host}: {event:?}"));
         match event {
             Event::Session { peer, state: State::Established, .. } => {
-                self.no_stale_without_f_bit(host, peer);
+                self.no_stale_without_f_bit(host, &peer.address());
             }
             Event::Refused { .. }
             | Event::Conflict(_)
@@ -429,9 +457,10 @@ impl Net {
     }
 
     fn forwarding_keeps(&self, host: usize, by: &str) {
+        let Node { fib, drops, .. } = &self.nodes[host];
         for prefix in &self.guarded[host] {
             assert!(
-                self.nodes[host].fib.contains_key(prefix),
+                fib.contains_key(prefix) || drops.contains_key(prefix),
                 "forwarding_keeps_during_a_graceful_restart: {host} lost {prefix} by {by}"
             );
         }
@@ -446,7 +475,7 @@ impl Net {
             }
             for end in 0..2 {
                 let speaker = self.nodes[wire.ends[end].host].speaker.as_ref();
-                let peer = speaker.and_then(|s| s.peer(&wire.address(1 - end)));
+                let peer = speaker.and_then(|s| s.peer(wire.address(1 - end)));
                 let state = peer.map(|peer| peer.status.state).unwrap_or_default();
                 assert_ne!(state, State::Established, "no_session_outlives_its_hold_time: {n}");
             }
@@ -476,6 +505,6 @@ impl Net {
         }
         let distance = self.topology.distance(&self.works(), host, &address);
         let metric = distance.filter(|_| !self.nodes[host].lost.contains(&address));
-        self.tell(host, Input::NextHop { address, metric });
+        self.tell(host, Input::NextHop { address: address.into(), metric });
     }
 }

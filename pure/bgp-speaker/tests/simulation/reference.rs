@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgp_packet::Origin;
+use bgp_speaker::Discard;
 use inet::{Family, Prefix};
 
 use crate::rules::PREFERRED;
-use crate::topology::Topology;
+use crate::topology::{Summary, Topology};
 
-/// Next hops by prefix.
-pub(crate) type Fib = BTreeMap<Prefix, BTreeSet<IpAddr>>;
+/// Next hops by prefix, and what is dropped for aggregates.
+pub(crate) type Fib = (BTreeMap<Prefix, BTreeSet<IpAddr>>, BTreeMap<Prefix, Discard>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Path {
@@ -37,6 +38,8 @@ struct Model<'a, L> {
     works: &'a [bool],
     lost: L,
     prefix: Prefix,
+    /// Hosts that use a longer prefix in this one, and the aggregate that they have for it.
+    aggregates: Vec<Option<Summary>>,
 }
 
 /// `works` says which wires do, `lost` which next hops a host cannot reach.
@@ -45,11 +48,20 @@ pub(crate) fn fibs(
     works: &[bool],
     lost: impl Fn(usize, &IpAddr) -> bool,
 ) -> Vec<Fib> {
-    let prefixes: BTreeSet<Prefix> =
-        topology.hosts.iter().flat_map(|host| host.own.keys().copied()).collect();
-    let mut fibs = vec![Fib::new(); topology.hosts.len()];
-    for prefix in prefixes {
-        let model = Model { topology, works, lost: &lost, prefix };
+    let all = topology.hosts.iter();
+    let all = all.flat_map(|host| host.own.keys().chain(host.aggregates.keys()).copied());
+    // The longest first: what is aggregated is known before its aggregate.
+    let prefixes: BTreeSet<(Reverse<u8>, Prefix)> =
+        all.map(|prefix| (Reverse(prefix.len()), prefix)).collect();
+    let mut fibs = vec![Fib::default(); topology.hosts.len()];
+    let mut used: Vec<Vec<Prefix>> = vec![Vec::new(); topology.hosts.len()];
+    for (_, prefix) in prefixes {
+        let aggregates = topology.hosts.iter().zip(&used).map(|(host, used)| {
+            let summary = host.aggregates.get(&prefix)?;
+            used.iter().any(|longer| is_in(longer, &prefix)).then_some(*summary)
+        });
+        let aggregates = aggregates.collect();
+        let model = Model { topology, works, lost: &lost, prefix, aggregates };
         let mut known: Vec<Vec<Path>> = vec![Vec::new(); topology.hosts.len()];
         for _ in 0..4 * topology.hosts.len() {
             let next: Vec<Vec<Path>> =
@@ -60,14 +72,29 @@ pub(crate) fn fibs(
             known = next;
         }
         for (host, paths) in known.into_iter().enumerate() {
+            // Who passes nothing on counts only what is its own.
+            let counts = |path: &&Path| path.wire.is_none() || topology.hosts[host].transit;
+            used[host].extend(paths.first().filter(counts).map(|_| prefix));
+            let discard = model.aggregates[host].and_then(|summary| summary.discard);
+            let own = paths.first().filter(|best| best.wire.is_none());
+            if let Some(discard) = own.and(discard) {
+                fibs[host].1.insert(prefix, discard);
+            }
             let Some(best) = paths.first().filter(|best| best.wire.is_some()) else { continue };
             let many = topology.hosts[host].multi_path;
             let used = paths.iter().filter(|path| many && path.rank() == best.rank());
             let used = used.chain([best]).filter_map(|path| path.hop);
-            fibs[host].insert(prefix, used.collect());
+            fibs[host].0.insert(prefix, used.collect());
         }
     }
     fibs
+}
+
+/// Whether a prefix lies in a shorter one.
+fn is_in(longer: &Prefix, shorter: &Prefix) -> bool {
+    longer.len() > shorter.len()
+        && longer.family() == shorter.family()
+        && Prefix::truncated(longer.address(), shorter.len()) == Ok(*shorter)
 }
 
 impl<L: Fn(usize, &IpAddr) -> bool> Model<'_, L> {
@@ -85,6 +112,9 @@ impl<L: Fn(usize, &IpAddr) -> bool> Model<'_, L> {
         paths.sort_by_key(|path| (path.rank(), path.router_id, path.clusters.len(), path.peer));
         if let Some(origin) = me.own.get(&self.prefix) {
             paths.insert(0, self.own(host, *origin));
+        }
+        if let Some(summary) = self.aggregates[host] {
+            paths.insert(0, Path { marked: summary.marked, ..self.own(host, Origin::Igp) });
         }
         paths
     }
@@ -117,6 +147,11 @@ impl<L: Fn(usize, &IpAddr) -> bool> Model<'_, L> {
             return None;
         }
         if out.hide == Some(self.prefix) {
+            return None;
+        }
+        let kept_back =
+            |(prefix, summary): (&Prefix, &Summary)| summary.only && is_in(&self.prefix, prefix);
+        if teller.aggregates.iter().any(kept_back) {
             return None;
         }
         let address = match self.prefix.family() {

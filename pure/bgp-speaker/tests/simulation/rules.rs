@@ -74,8 +74,7 @@ impl WireRules {
             export.push(Statement { conditions: of(prefix), ..Statement::new(Action::Reject) });
         }
         if let Some(prefix) = self.mark {
-            let communities = Some(CommunityEdit { add: vec![MARK], ..CommunityEdit::default() });
-            let set = Sets { communities, ..Sets::default() };
+            let set = mark();
             export.push(Statement { conditions: of(prefix), set, ..Statement::new(Action::Next) });
         }
         if self.prepend > 0 {
@@ -85,6 +84,16 @@ impl WireRules {
         }
         (policy("in", import), policy("out", export))
     }
+}
+
+/// The policy of an aggregate that is marked from the start.
+pub(crate) fn marking() -> Policy {
+    policy("marking", vec![Statement { set: mark(), ..Statement::new(Action::Next) }]).unwrap()
+}
+
+fn mark() -> Sets {
+    let communities = Some(CommunityEdit { add: vec![MARK], ..CommunityEdit::default() });
+    Sets { communities, ..Sets::default() }
 }
 
 /// Whether a route is marked.

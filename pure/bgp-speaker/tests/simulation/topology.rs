@@ -10,7 +10,7 @@ use bgp_speaker::*;
 use inet::{Asn, Family, Prefix};
 
 use crate::dice::Dice;
-use crate::rules::WireRules;
+use crate::rules::{self, WireRules};
 
 /// Hold time of all sessions, seconds.
 pub(crate) const HOLD: u64 = 9;
@@ -46,6 +46,19 @@ pub(crate) struct Host {
     pub(crate) from_kernel: bool,
     /// The cluster that it reflects for.
     pub(crate) cluster: u32,
+    /// What it says in place of, or beside, the longer prefixes that it uses.
+    pub(crate) aggregates: BTreeMap<Prefix, Summary>,
+}
+
+/// An aggregate, as its host is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// The longer ones are told to nobody.
+    pub(crate) only: bool,
+    /// What the kernel does with the rest.
+    pub(crate) discard: Option<Discard>,
+    /// Its policy puts a mark on it.
+    pub(crate) marked: bool,
 }
 
 /// A cable between two hosts, with a session over it.
@@ -145,6 +158,7 @@ impl Topology {
                 own,
                 from_kernel,
                 cluster: 0x0909_0900 + if one_cluster { 0 } else { i as u32 },
+                aggregates: BTreeMap::new(),
             });
         }
         let mut taken = std::collections::BTreeSet::new();
@@ -172,6 +186,11 @@ impl Topology {
             let two = dice.once_in(6) && shape != Shape::Reflectors;
             for _ in 0..1 + u64::from(two) {
                 topology.connect(a, b, dice);
+            }
+        }
+        for host in 0..hosts {
+            for _ in 0..dice.roll(3) {
+                topology.roll_aggregate(host, dice);
             }
         }
         if shape == Shape::Reflectors {
@@ -235,6 +254,31 @@ impl Topology {
         let may_prefer = !self.hosts[host].transit || !self.hosts[other].transit;
         let hosts = self.hosts.len() as u64;
         self.wires[wire].rules[mine] = WireRules::roll(dice, hosts, may_prefer);
+    }
+
+    /// One aggregate more or less on a host, or another one in its place.
+    pub(crate) fn roll_aggregate(&mut self, host: usize, dice: &mut Dice) {
+        let from = dice.roll(self.hosts.len() as u64);
+        let prefixes = [
+            // One host's, most hosts', all that there is of a family, and one within another's.
+            format!("10.{from}.0.0/16"),
+            "10.0.0.0/13".to_owned(),
+            "0.0.0.0/0".to_owned(),
+            format!("10.{from}.0.0/23"),
+            "fd00::/16".to_owned(),
+            format!("fd00:{from}::/48"),
+        ];
+        let prefix: Prefix = prefixes[dice.roll(6) as usize].parse().unwrap();
+        let discards = [None, Some(Discard::Blackhole), Some(Discard::Unreachable)];
+        let summary = Summary {
+            only: dice.once_in(2),
+            discard: discards[dice.roll(3) as usize],
+            marked: dice.once_in(3),
+        };
+        let aggregates = &mut self.hosts[host].aggregates;
+        if aggregates.insert(prefix, summary) == Some(summary) || dice.once_in(4) {
+            aggregates.remove(&prefix);
+        }
     }
 
     /// How far away an address is for a host: over wires of its own, or of its AS.
@@ -355,6 +399,13 @@ impl Topology {
                 doc.originate.push(Origination { origin: *origin, ..Origination::new(*prefix) });
             }
         }
+        let aggregates = me.aggregates.iter().map(|(prefix, summary)| Aggregation {
+            route: Origination::new(*prefix),
+            summary_only: summary.only,
+            discard: summary.discard,
+            policy: summary.marked.then(rules::marking),
+        });
+        doc.aggregates.extend(aggregates);
         doc
     }
 

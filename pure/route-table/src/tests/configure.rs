@@ -123,6 +123,34 @@ fn without_objects_routes_are_rewritten_in_place_and_with_them_again() {
 }
 
 #[test]
+fn what_is_in_force_already_changes_nothing_and_waits_for_no_reading() {
+    let mut table = table();
+    let prefix = "20.0.0.0/8".parse().unwrap();
+    let target = Some(Target::Blackhole);
+    table.handle(NOW, Input::Offer { source: SourceId(0), distance: 20, prefix, target });
+    let Some(Output::Change(change)) = table.poll() else { panic!("no write") };
+    let same = Config { install: false, ..with_objects() };
+    assert!(table.is_configured(&same));
+    table.handle(NOW, Input::Configure(same));
+    assert!(table.is_synced());
+    // It is under way as before: whoever answers it now without having written it says what is not.
+    assert_eq!(table.route(&prefix).unwrap().state, RouteState::Pending);
+    table.handle(NOW, Write::from(change).done(Ok(())));
+    assert_eq!(table.route(&prefix).unwrap().state, RouteState::Installed);
+    for other in [
+        Config { metric: 7, ..with_objects() },
+        Config { vrf: Some("blue".parse().unwrap()), ..with_objects() },
+        Config { lookup: vec![100], ..with_objects() },
+        Config { objects: None, ..with_objects() },
+    ] {
+        assert!(!table.is_configured(&other));
+        table.handle(NOW, Input::Configure(other));
+        assert!(!table.is_synced());
+        table.handle(NOW, Input::Configure(with_objects()));
+    }
+}
+
+#[test]
 fn a_write_under_way_to_the_old_place_is_made_again() {
     let mut table = table();
     let prefix = "20.0.0.0/8".parse().unwrap();

@@ -14,6 +14,7 @@ pub(super) const PROTOCOL: u8 = 186;
 
 pub(super) fn config() -> Config {
     Config {
+        vrf: None,
         table: 254,
         protocol: PROTOCOL,
         metric: METRIC,

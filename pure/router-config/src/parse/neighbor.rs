@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use inet::{Asn, Family, Prefix};
 
-use super::sessions;
+use super::{ao, sessions};
 use crate::fields::{Fields, Kind, Report};
 use crate::peer::{AsnMatch, DynamicNeighbors, Neighbor, NextHopMode, Secret, Unnumbered};
 use crate::problem::{Place, Reason};
@@ -50,7 +50,7 @@ pub(super) fn peers(f: &mut Fields<'_>, r: &mut Report<'_>) -> Peers {
                 neighbor.interface = interface;
                 f.finish(&[], r);
                 if r.problems.len() == before {
-                    seen.key(format!("neighbor {}", neighbor.address), at, r);
+                    seen.key(format!("neighbor {}", neighbor.scoped_address()), at, r);
                     seen.name(neighbor.name.as_deref(), at, r);
                     peers.neighbors.push(neighbor);
                 }
@@ -156,7 +156,16 @@ fn settings(f: &mut Fields<'_>, address: IpAddr, r: &mut Report<'_>) -> Neighbor
     let (asn, matches) = asn.unwrap_or((Asn::TRANS, AsnMatch::Exactly));
     let mut neighbor = Neighbor::new(address, asn);
     neighbor.asn_match = matches;
-    neighbor.name = f.take("name").and_then(|n| r.string(n, "name"));
+    neighbor.name = f.take("name").and_then(|n| {
+        // It is shown in tables, and logged.
+        let name = r.string(n, "name")?;
+        if name.chars().any(char::is_control) {
+            let message = format!("name: {name:?} is not one line of text");
+            r.add(place(n), Reason::BadValue, message);
+            return None;
+        }
+        Some(name)
+    });
     common(f, &mut neighbor, r);
     neighbor
 }
@@ -185,7 +194,7 @@ fn common(f: &mut Fields<'_>, neighbor: &mut Neighbor, r: &mut Report<'_>) {
         }
     }
     if let Some(n) = f.take("password") {
-        neighbor.password = password(n, r);
+        neighbor.password = secret(n, "password", r);
     }
     if let Some(n) = f.take("password_file") {
         neighbor.password_file = r.string(n, "password_file");
@@ -194,6 +203,7 @@ fn common(f: &mut Fields<'_>, neighbor: &mut Neighbor, r: &mut Report<'_>) {
             r.add(place(n), Reason::BadValue, message);
         }
     }
+    ao::read(f, neighbor, r);
     sessions::read(f, neighbor, r);
     if let Some(n) = f.take("allow_own_as") {
         neighbor.allow_own_as = r.number(n, "allow_own_as", 0..=10);
@@ -271,7 +281,7 @@ fn asn_range(text: &str) -> Result<RangeInclusive<u32>, String> {
 }
 
 /// The key itself never stands in a problem.
-fn password(node: &Node, r: &mut Report<'_>) -> Option<Secret> {
+pub(super) fn secret(node: &Node, key: &str, r: &mut Report<'_>) -> Option<Secret> {
     let secret = match &node.value {
         Value::Text(text) => Secret::new(text),
         Value::Null
@@ -283,7 +293,7 @@ fn password(node: &Node, r: &mut Report<'_>) -> Option<Secret> {
     };
     if secret.is_none() {
         let message = format!(
-            "password: it is not a text of 1 to {} octets; a number stands in quotes",
+            "{key}: it is not a text of 1 to {} octets; a number stands in quotes",
             Secret::MAX
         );
         r.add(place(node), Reason::BadValue, message);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use inet::{Family, Prefix, is_link_local};
+use inet::{Family, LinkName, Prefix, is_link_local};
 
 use crate::document::Fib;
 use crate::fields::{Kind, Report};
@@ -43,10 +43,16 @@ pub(super) fn fib(node: &Node, r: &mut Report<'_>) -> (Option<Fib>, FibOptions) 
     let Some(mut f) = r.fields(node, "fib") else {
         return (None, options);
     };
-    let table = match f.take("table") {
+    let (table, vrf) = (f.take("table"), f.take("vrf"));
+    if let (Some(_), Some(vrf)) = (table, vrf) {
+        let message = "fib: `table` and `vrf` exclude each other: a VRF has its own table";
+        r.add(place(vrf), Reason::BadValue, message);
+    }
+    let table = match table {
         Some(n) => r.number(n, "table", 1..=u32::MAX),
         None => Some(crate::DEFAULT_FIB_TABLE),
     };
+    options.vrf = vrf.and_then(|n| r.read(n, "vrf", str::parse));
     options.metric = f.take("metric").and_then(|n| r.number(n, "metric", 1..=u32::MAX));
     options.next_hop_objects = f.take("next_hop_objects").and_then(|n| next_hop_objects(n, r));
     if let Some(n) = f.take("distance")
@@ -87,11 +93,7 @@ pub(super) fn redistribute(node: &Node, r: &mut Report<'_>) -> Vec<Redistribute>
         };
         let source = f.need("source", r).and_then(|n| r.read(n, "source", str::parse));
         let table = f.take("table").and_then(|n| r.number(n, "table", 1..=u32::MAX));
-        let policy = f.take("policy").and_then(|n| {
-            let name = r.string(n, "policy")?;
-            r.refer(n, "policy", Kind::Policy, &name);
-            Some(name)
-        });
+        let policy = f.take("policy").and_then(|n| policy(n, r));
         f.finish(&[], r);
         let Some(source) = source else {
             continue;
@@ -104,6 +106,13 @@ pub(super) fn redistribute(node: &Node, r: &mut Report<'_>) -> Vec<Redistribute>
     list
 }
 
+/// The name of a policy that must be there.
+fn policy(node: &Node, r: &mut Report<'_>) -> Option<String> {
+    let name = r.string(node, "policy")?;
+    r.refer(node, "policy", Kind::Policy, &name);
+    Some(name)
+}
+
 pub(super) fn aggregates(node: &Node, r: &mut Report<'_>) -> Vec<Aggregate> {
     let mut list: Vec<Aggregate> = Vec::new();
     for item in r.list(node, "aggregates") {
@@ -114,15 +123,16 @@ pub(super) fn aggregates(node: &Node, r: &mut Report<'_>) -> Vec<Aggregate> {
         let summary_only = f.take("summary_only").and_then(|n| r.bool(n, "summary_only"));
         let discard = f.take("discard").and_then(|n| r.read(n, "discard", discard));
         let attributes = f.take("attributes").map(|n| super::attributes(n, r)).unwrap_or_default();
+        let policy = f.take("policy").and_then(|n| policy(n, r));
         let groups = f.take("groups").map(|n| r.strings(n, "groups")).unwrap_or_default();
-        f.finish(&["policy"], r);
+        f.finish(&[], r);
         let Some(prefix) = prefix else {
             continue;
         };
         if list.iter().any(|other| other.prefix == prefix) {
             r.add(place(item), Reason::Doubled, format!("aggregate {prefix} is there twice"));
         }
-        list.push(Aggregate { prefix, summary_only, discard, attributes, groups });
+        list.push(Aggregate { prefix, summary_only, discard, attributes, policy, groups });
     }
     list
 }
@@ -264,13 +274,20 @@ fn ends(node: &Node, key: &'static str, r: &mut Report<'_>) -> Vec<ChannelEnd> {
         });
         match protocol {
             Some(true) => {
-                let mut tables = Vec::new();
-                if let Some(n) = f.need("tables", r) {
+                let (mut tables, mut vrfs) = (Vec::new(), Vec::new());
+                let of_vrfs = f.take("vrfs");
+                if let Some(n) = of_vrfs {
+                    for n in r.items(n, "vrfs") {
+                        vrfs.extend(r.read(n, "vrfs", str::parse::<LinkName>));
+                    }
+                }
+                let given = if of_vrfs.is_some() { f.take("tables") } else { f.need("tables", r) };
+                if let Some(n) = given {
                     for n in r.items(n, "tables") {
                         tables.extend(r.number(n, "tables", 1..=u32::MAX));
                     }
                 }
-                list.push(ChannelEnd::Kernel { tables });
+                list.push(ChannelEnd::Kernel { tables, vrfs });
                 f.finish(&[], r);
             }
             Some(false) => {

@@ -311,6 +311,7 @@ fn sets(node: &Node, r: &mut Report<'_>) -> Sets {
         origin: f.take("origin").and_then(|n| r.read(n, "origin", parse_origin)),
         next_hop: f.take("next_hop").and_then(|n| r.read(n, "next_hop", next_hop)),
         prepend: f.take("prepend").and_then(|n| prepend(n, r)),
+        discard: f.take("discard").and_then(|n| r.bool(n, "discard")),
         communities: edit(&mut f, r),
         extended_communities: edit(&mut f, r),
         large_communities: edit(&mut f, r),

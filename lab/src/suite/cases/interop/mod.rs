@@ -68,6 +68,8 @@ features! {
     "no-export",
     "graceful-shutdown",
     "prepend",
+    "aggregate",
+    "aggregate-of-peer",
     "multipath",
     "add-path-receive",
     "add-path-send",

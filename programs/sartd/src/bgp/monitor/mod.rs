@@ -8,6 +8,7 @@ mod files;
 mod link;
 mod metrics;
 mod mrt;
+mod split;
 mod stations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use bgp_monitor::{Input, PeerKey, WallTime};
 use bgp_packet::{Capability, Open, PathId};
 use bgp_session::Failure;
 use bgp_speaker::{Established, Global, Speaker, Watch, Watched};
-use inet::{Asn, Family, Prefix, RouterId, Timestamp};
+use inet::{Asn, Family, Prefix, RouterId, ScopedAddr, Timestamp};
 use node_api::v1;
 use router_config::{Bmp, BmpTable};
 
@@ -58,7 +59,9 @@ pub(super) struct Monitor {
     host: String,
     seed: u64,
     watch: Watch,
-    sessions: BTreeMap<IpAddr, Session>,
+    /// Somebody hears of each change of best paths.
+    best: bool,
+    sessions: BTreeMap<ScopedAddr, Session>,
     last_key: u32,
     /// Of whom the router's own table was told to be.
     own: Option<(Asn, RouterId)>,
@@ -80,12 +83,14 @@ struct Session {
 #[derive(Default)]
 struct Changes {
     used: BTreeSet<Prefix>,
+    /// The same, for those who watch the router's events.
+    best: BTreeSet<Prefix>,
     /// Paths whose outcome of import is told.
-    accepted: BTreeMap<IpAddr, BTreeSet<(Prefix, PathId)>>,
+    accepted: BTreeMap<ScopedAddr, BTreeSet<(Prefix, PathId)>>,
     /// Paths of messages that were not taken as they stand: what was taken is told.
-    mended: BTreeMap<IpAddr, BTreeSet<(Prefix, PathId)>>,
+    mended: BTreeMap<ScopedAddr, BTreeSet<(Prefix, PathId)>>,
     /// Peers whose import is another one.
-    imported: BTreeSet<IpAddr>,
+    imported: BTreeSet<ScopedAddr>,
 }
 
 /// As much as a turn tells of changes.
@@ -117,7 +122,7 @@ struct World<'a> {
     now: Timestamp,
     wall: WallTime,
     speaker: &'a Speaker,
-    sessions: &'a BTreeMap<IpAddr, Session>,
+    sessions: &'a BTreeMap<ScopedAddr, Session>,
 }
 
 impl Monitor {
@@ -128,6 +133,7 @@ impl Monitor {
             host: host.trim().to_owned(),
             seed: RandomState::new().hash_one(std::process::id()),
             watch: Watch::default(),
+            best: false,
             sessions: BTreeMap::new(),
             last_key: 0,
             own: None,
@@ -156,7 +162,7 @@ impl Monitor {
             updates: messages
                 || self.stations.any_has(BmpTable::PrePolicy)
                 || self.stations.any_has(BmpTable::PostPolicy),
-            used: self.stations.any_has(BmpTable::LocRib),
+            used: self.best || self.stations.any_has(BmpTable::LocRib),
         };
         let before = std::mem::replace(&mut self.watch, watch);
         if before != watch {
@@ -188,6 +194,24 @@ impl Monitor {
         }
     }
 
+    /// Whether somebody hears of each change of best paths: then [`Monitor::next_used`] has them.
+    pub(super) fn want_best(&mut self, best: bool, speaker: &mut Speaker) {
+        self.best = best;
+        let used = best || self.stations.any_has(BmpTable::LocRib);
+        if used != self.watch.used {
+            self.watch.used = used;
+            speaker.watch(self.watch);
+        }
+        if !best {
+            self.changes.best.clear();
+        }
+    }
+
+    /// A prefix that is reached by other paths now.
+    pub(super) fn next_used(&mut self) -> Option<Prefix> {
+        self.changes.best.pop_first()
+    }
+
     /// Tells what has happened, and gives some more of the tables. `settled`: each prefix was
     /// chosen for since the start.
     pub(super) fn turn(&mut self, speaker: &mut Speaker, conns: &Conns, settled: bool) {
@@ -210,7 +234,8 @@ impl Monitor {
     /// When [`Monitor::turn`] is to be called at the latest.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let files = self.mrt.as_ref().and_then(Mrt::wake_at);
-        let changes = (self.changes.paths() > 0).then_some(Timestamp::ZERO);
+        let left = self.changes.paths() > 0 || !self.changes.best.is_empty();
+        let changes = left.then_some(Timestamp::ZERO);
         [self.stations.wake_at(), files, changes].into_iter().flatten().min()
     }
 
@@ -281,7 +306,12 @@ impl Monitor {
                 self.changes.imported.insert(peer);
             }
             Watched::Used(prefix) => {
-                self.changes.used.insert(prefix);
+                if self.stations.any_has(BmpTable::LocRib) {
+                    self.changes.used.insert(prefix);
+                }
+                if self.best {
+                    self.changes.best.insert(prefix);
+                }
             }
         }
     }
@@ -301,7 +331,7 @@ impl Monitor {
         self.sessions.insert(session.established.peer, session);
     }
 
-    fn down(&mut self, now: Timestamp, peer: IpAddr, down: &Down) {
+    fn down(&mut self, now: Timestamp, peer: ScopedAddr, down: &Down) {
         let Some(session) = self.sessions.remove(&peer) else { return };
         let at = wall(&self.clock, now);
         if let Some(mrt) = &mut self.mrt {
@@ -316,7 +346,8 @@ impl Monitor {
 
     /// The router's own table is there while somebody is told of it and it has a name.
     fn own_table(&mut self, now: Timestamp, global: Option<&Global>) {
-        let wanted = global.filter(|_| self.watch.used).map(|g| (g.asn, g.router_id));
+        let told = self.stations.any_has(BmpTable::LocRib);
+        let wanted = global.filter(|_| told).map(|g| (g.asn, g.router_id));
         if wanted == self.own {
             return;
         }
@@ -340,7 +371,7 @@ impl Monitor {
             }
         };
         let mut slice = Slice { began: Instant::now(), left: self.changes.paths(), over: false };
-        let Changes { used, accepted, mended, imported } = &mut self.changes;
+        let Changes { used, best: _, accepted, mended, imported } = &mut self.changes;
         let mut batch = Batch::new(batch::options(None));
         while !slice.over
             && let Some(prefix) = used.pop_first()
@@ -362,7 +393,7 @@ impl Monitor {
                 while !slice.over
                     && let Some((prefix, id)) = of_peer.get_mut().pop_first()
                 {
-                    let path = speaker.path_in(&peer, &prefix, id, view == View::InPostPolicy);
+                    let path = speaker.path_in(peer, &prefix, id, view == View::InPostPolicy);
                     batch.put(prefix, id, path.as_ref());
                     slice.took_one();
                 }
@@ -385,7 +416,15 @@ impl Monitor {
 impl Router {
     /// Those who are told all are told what is new, and some more of the tables.
     pub(super) fn tell_monitors(&mut self) {
+        let best = *self.parts.best_watchers.borrow_and_update() > 0;
+        self.monitor.want_best(best, &mut self.parts.speaker);
         self.monitor.turn(&mut self.parts.speaker, &self.conns, self.settled);
+        let (now, began) = (self.parts.clock.now(), Instant::now());
+        while began.elapsed() < CHANGES_TIME
+            && let Some(prefix) = self.monitor.next_used()
+        {
+            self.tell_best(now, &prefix);
+        }
     }
 
     /// The owners' documents have changed.
@@ -401,7 +440,7 @@ fn wall(clock: &Clock, at: Timestamp) -> WallTime {
 
 fn peer_up(session: &Session) -> Input {
     let Session { key, established, at, ports } = session;
-    let unspecified = match established.peer {
+    let unspecified = match established.peer.address() {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
     };
@@ -409,7 +448,7 @@ fn peer_up(session: &Session) -> Input {
         key: *key,
         peer: Peer {
             kind: PeerKind::Global,
-            address: established.peer,
+            address: established.peer.address(),
             asn: established.asn.get(),
             router_id: established.router_id.get().into(),
         },

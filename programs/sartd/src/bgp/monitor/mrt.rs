@@ -12,11 +12,11 @@ use bgp_monitor::mrt::{
 };
 use bgp_packet::{Attributes, Options, PathId, PeerKind, encode_attributes};
 use bgp_speaker::{Cursor, Filter, Ineligible, PathState, Table, TableRow};
-use inet::{Family, Prefix, Timestamp};
+use inet::{Family, Prefix, ScopedAddr, Timestamp};
 use node_api::v1;
 
 use super::files::{Files, Kind};
-use super::{Session, World};
+use super::{Session, World, split};
 use crate::bgp::answers::{SLICE, STEP};
 use crate::bgp::clock::Clock;
 
@@ -44,7 +44,7 @@ pub(super) struct Mrt {
 struct Dump {
     at: WallTime,
     /// Places in the peer index; none: what is originated here.
-    peers: BTreeMap<Option<IpAddr>, (u16, u32)>,
+    peers: BTreeMap<Option<ScopedAddr>, (u16, u32)>,
     sequence: u32,
     family: Family,
     cursor: Cursor,
@@ -83,14 +83,25 @@ impl Mrt {
             return;
         }
         let options = &session.established.options;
-        let family = paths.first().map(|(prefix, _)| prefix.family());
-        let message = Message {
-            session: ends(session),
-            four_octet_as: options.four_octet_as,
-            local: false,
-            add_path: family.is_some_and(|family| options.add_path_receive.has(family)),
-            bytes,
-        };
+        let with_ids = |prefix: &Prefix| options.add_path_receive.has(prefix.family());
+        let add_path = paths.first().is_some_and(|(prefix, _)| with_ids(prefix));
+        if paths.iter().all(|(prefix, _)| with_ids(prefix) == add_path) {
+            return self.record(at, session, add_path, bytes);
+        }
+        match split::by_family(bytes, options) {
+            Ok(parts) => {
+                for (add_path, part) in parts {
+                    self.record(at, session, add_path, &part);
+                }
+            }
+            Err(error) => self.wrote(Err(error.to_string())),
+        }
+    }
+
+    fn record(&mut self, at: WallTime, session: &Session, add_path: bool, bytes: &[u8]) {
+        let four_octet_as = session.established.options.four_octet_as;
+        let message =
+            Message { session: ends(session), four_octet_as, local: false, add_path, bytes };
         let written = write_message(at, &message, &mut self.messages.0);
         self.wrote(written.map_err(|error| error.to_string()));
     }
@@ -206,8 +217,12 @@ impl Mrt {
             let negotiated = peer.status.negotiated.as_deref();
             let router_id = negotiated.map_or(0, |n| n.router_id.get());
             let asn = negotiated.map_or(peer.config.asn, |n| n.asn).get();
-            let address = peer.config.address;
-            index.peers.push(IndexedPeer { router_id: router_id.into(), address, asn });
+            let address = peer.wanted.key();
+            index.peers.push(IndexedPeer {
+                router_id: router_id.into(),
+                address: address.address(),
+                asn,
+            });
             peers.insert(Some(address), (place, seconds(peer.status.since)));
         }
         self.files.begin(Kind::Table, world.wall.seconds.into());
@@ -286,7 +301,7 @@ impl Dump {
 /// Whether import has refused the path.
 fn is_refused(state: Option<&PathState>) -> bool {
     match state {
-        Some(PathState::Best(_) | PathState::Multipath | PathState::Lost(_)) | None => false,
+        Some(PathState::Best(_) | PathState::Multipath(_) | PathState::Lost(_)) | None => false,
         Some(PathState::Ineligible(why)) => match why {
             Ineligible::UnresolvedNextHop | Ineligible::SelectionDeferred => false,
             Ineligible::Dead
@@ -321,7 +336,7 @@ fn attributes(prefix: &Prefix, of: &Attributes) -> Vec<u8> {
 
 fn ends(session: &Session) -> Ends {
     let established = &session.established;
-    let unspecified = match established.peer {
+    let unspecified = match established.peer.address() {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
@@ -329,7 +344,7 @@ fn ends(session: &Session) -> Ends {
         peer_asn: established.asn.get(),
         local_asn: established.own_asn.get(),
         interface: 0,
-        peer: established.peer,
+        peer: established.peer.address(),
         local: established.local.unwrap_or(unspecified),
     }
 }

@@ -314,7 +314,7 @@ impl Entry {
     fn statistics(&mut self, world: &World<'_>) {
         let at = world.wall;
         for session in world.sessions.values() {
-            let Some(peer) = world.speaker.peer(&session.established.peer) else { continue };
+            let Some(peer) = world.speaker.peer(session.established.peer) else { continue };
             let received = |family| {
                 peer.families.get(family).map_or(0, |counts| u64::from(counts.received.received))
             };
@@ -407,7 +407,7 @@ fn part(asked: &Asked, world: &World<'_>) -> TablePart {
                 // What was kept from before a restart was never told on this session.
                 _ if row.stale => {}
                 (View::InPostPolicy, Some(peer)) if again => {
-                    let now = speaker.path_in(&peer, &row.prefix, row.path_id, true);
+                    let now = speaker.path_in(peer, &row.prefix, row.path_id, true);
                     batch.put(row.prefix, row.path_id, now.as_ref());
                 }
                 _ => batch.put(row.prefix, row.path_id, Some(&row.attributes)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bgp_packet::frame_len;
 use bgp_session::State;
 use bgp_speaker::{ConnId, Input, Output, Speaker, SpeakerConfig};
-use inet::{Family, Prefix, Timestamp};
+use inet::{Family, Prefix, ScopedAddr, Timestamp};
 
 use crate::bodies::model::{self, HOSTS, Wanted};
 
@@ -28,7 +28,7 @@ struct Host {
     wanted: Wanted,
     conns: BTreeMap<ConnId, u64>,
     accepted: u64,
-    tracked: BTreeSet<IpAddr>,
+    tracked: BTreeSet<ScopedAddr>,
     /// Next hops, and whether the route is one of a run before.
     fib: BTreeMap<Prefix, (IpAddr, bool)>,
 }
@@ -93,7 +93,7 @@ impl Net {
     /// The interface that a connection goes over: told before it.
     fn tell_link(&mut self, host: usize, towards: usize) {
         let input = Input::LocalAddress {
-            peer: model::address(towards, host),
+            peer: model::address(towards, host).into(),
             link: Some(model::link(towards)),
             ipv4: None,
             ipv6: Some(model::address6(host, towards)),
@@ -241,7 +241,7 @@ impl Net {
         let routes = model::routes(&wanted);
         for (host, node) in self.hosts.iter().enumerate() {
             for other in (0..HOSTS).filter(|other| model::meet(&wanted, host, *other)) {
-                let peer = node.speaker.peer(&model::address(other, host)).unwrap();
+                let peer = node.speaker.peer(model::address(other, host)).unwrap();
                 assert_eq!(peer.status.state, State::Established, "{host} with {other}");
                 assert!(!peer.behind, "{host} has not told {other} all");
             }
@@ -382,7 +382,7 @@ impl Net {
         pipe.answered = true;
         let (local, remote) = (model::address(to, from), model::address(from, to));
         self.tell_link(to, from);
-        self.tell(to, Input::Accepted { conn, local, remote });
+        self.tell(to, Input::Accepted { conn, local, remote: remote.into() });
         self.room(id, 1);
         self.drain(to);
         if self.hosts[from].conns.contains_key(&dialled) {

@@ -187,7 +187,7 @@ impl Net {
         self.nodes[to].conns.insert(conn, id);
         self.later(Duration::from_millis(3), Happens::Answered { pipe: id });
         self.tell_facts(to, id);
-        self.tell(to, Input::Accepted { conn, local, remote });
+        self.tell(to, Input::Accepted { conn, local, remote: remote.into() });
         self.tell_room(id, 1 - from);
         self.drain(to);
     }
@@ -198,7 +198,7 @@ impl Net {
         let wire = &self.topology.wires[n];
         let Some(mine) = wire.end_of(host) else { return };
         let input = Input::LocalAddress {
-            peer: wire.address(1 - mine),
+            peer: wire.address(1 - mine).into(),
             link: format!("e{n}").parse().ok(),
             ipv4: Some(wire.ends[mine].four),
             ipv6: Some(wire.ends[mine].six),

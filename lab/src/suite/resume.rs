@@ -1,0 +1,152 @@
+//! A run of hours that was ended goes on where it was: what has passed with the same code is not run
+//! again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::report::Tally;
+use crate::progress::Progress;
+
+/// The parts of a run, each counted once.
+pub(super) struct Parts<'a> {
+    progress: &'a Progress,
+    /// How many there are, and which one is next, counted from one.
+    count: usize,
+    next: usize,
+    /// What has passed, and the file that keeps it; none for a run that does not go on.
+    kept: Option<(PathBuf, Kept)>,
+}
+
+/// What is kept between two runs.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    /// The code and the options that it is true of.
+    of: String,
+    done: BTreeMap<String, Tally>,
+}
+
+impl<'a> Parts<'a> {
+    /// So many parts, all of which are run.
+    pub(super) fn all(count: usize, progress: &'a Progress) -> Parts<'a> {
+        Parts { progress, count, next: 1, kept: None }
+    }
+
+    /// Leaves out what `file` says has passed of the same thing.
+    pub(super) fn go_on(self, file: PathBuf, of: String) -> Parts<'a> {
+        let text = fs::read(&file).unwrap_or_default();
+        let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
+        let kept = if kept.of == of { kept } else { Kept { of, done: BTreeMap::new() } };
+        Parts { kept: Some((file, kept)), ..self }
+    }
+
+    /// Whether something is left out.
+    pub(super) fn goes_on(&self) -> bool {
+        self.kept.as_ref().is_some_and(|(_, kept)| !kept.done.is_empty())
+    }
+
+    /// Whether this one has passed before.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.kept.as_ref().is_some_and(|(_, kept)| kept.done.contains_key(name))
+    }
+
+    /// Runs a part, unless it has passed before, and counts it.
+    pub(super) fn part(
+        &mut self,
+        name: &str,
+        tally: &mut Tally,
+        run: impl FnOnce(&mut Tally) -> Result<()>,
+    ) -> Result<()> {
+        let place = format!("[{}/{}] {name}", self.next, self.count);
+        self.next += 1;
+        if let Some(done) = self.kept.as_ref().and_then(|(_, kept)| kept.done.get(name)) {
+            self.progress.say(format_args!("{place}: has passed before"));
+            tally.merge(done.clone());
+            return Ok(());
+        }
+        self.progress.say(place);
+        let mut own = Tally::default();
+        run(&mut own)?;
+        if let Some((file, kept)) = &mut self.kept
+            && own.all_well()
+        {
+            kept.done.insert(name.to_owned(), own.clone());
+            fs::write(&*file, serde_json::to_vec_pretty(kept)?)
+                .with_context(|| format!("write {}", file.display()))?;
+        }
+        tally.merge(own);
+        Ok(())
+    }
+}
+
+/// Stands for the code of a checkout, committed or not. The pages that runs write are no part of it.
+///
+/// # Errors
+/// When git does not know the checkout.
+pub(super) fn code(root: &Path) -> Result<String> {
+    let git = |args: &[&str]| -> Result<Vec<u8>> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(root).args(args).stdin(Stdio::null());
+        let out = command.output().context("run git")?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(out.status.success(), "git {}: {}", args.join(" "), said.trim());
+        Ok(out.stdout)
+    };
+    let mut digest = Sha256::new();
+    digest.update(git(&["rev-parse", "HEAD"])?);
+    digest.update(git(&["diff", "--binary", "HEAD", "--", ".", ":(exclude)docs"])?);
+    let others =
+        git(&["ls-files", "-z", "--others", "--exclude-standard", "--", ".", ":(exclude)docs"])?;
+    digest.update(&others);
+    for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let file = root.join(String::from_utf8_lossy(name).as_ref());
+        // A link to nowhere, or gone meanwhile: its name is in.
+        digest.update(Sha256::digest(fs::read(file).unwrap_or_default()));
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::suite::report::Ending;
+
+    #[test]
+    fn what_has_passed_is_left_out_until_the_code_changes() {
+        let folder = std::env::temp_dir().join(format!("sart-parts-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("long.json");
+        let progress = Progress::silent();
+        // Runs two parts, of which the second fails or not; gives what was run and the last line.
+        let run = |of: &str, fails: bool| {
+            let mut parts = Parts::all(2, &progress).go_on(file.clone(), of.to_owned());
+            let (mut tally, mut ran) = (Tally::default(), Vec::new());
+            for (name, fails) in [("one", false), ("two", fails)] {
+                let result = parts.part(name, &mut tally, |tally| {
+                    ran.push(name);
+                    let ending = if fails { Ending::Failed(anyhow!("no")) } else { Ending::Passed };
+                    tally.note(&progress, name, Duration::ZERO, ending);
+                    Ok(())
+                });
+                result.expect("the file can be written");
+            }
+            let last = tally.to_string().lines().last().unwrap_or_default().to_owned();
+            (ran, last)
+        };
+        let both = || vec!["one", "two"];
+        assert_eq!(run("a", true), (both(), "1 passed, 1 failed, 0 skipped".into()));
+        assert_eq!(run("a", false), (vec!["two"], "2 passed, 0 failed, 0 skipped".into()));
+        assert_eq!(run("a", false), (vec![], "2 passed, 0 failed, 0 skipped".into()));
+        assert_eq!(run("b", false), (both(), "2 passed, 0 failed, 0 skipped".into()));
+        fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+}
