@@ -4,12 +4,16 @@
 //! and not at all with the load of the machine, so a change of one percent can be seen; it says
 //! nothing of caches and waiting. Run as a test, each case is done once and nothing is counted.
 //!
+//! `docs/instruction-counts.md` has the counts of the last change that was meant to move one:
+//! `-- --write` puts them there, `-- --check` (which `cargo lab test` runs) fails where one differs.
+//!
 //! This program runs itself under valgrind once per case, with counting switched on only within
 //! [`counted`]: what a case prepares is not in its number.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cases;
+mod page;
 
 use std::process::Command;
 
@@ -26,6 +30,14 @@ fn main() -> Result<()> {
             counted(&mut (case.prepare)());
             Ok(())
         }
+        args if args.contains(&"--write") => page::write(&counts(&cases)?),
+        args if args.contains(&"--check") => match page::not_comparable()? {
+            Some(why) => {
+                println!("SKIPPED: instruction-counts: {why}");
+                Ok(())
+            }
+            None => page::check(&counts(&cases)?),
+        },
         // What cargo says when it runs benchmarks and not tests.
         args if args.contains(&"--bench") => {
             let wanted = |name: &str| {
@@ -45,6 +57,11 @@ fn main() -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Each case with its count.
+fn counts(cases: &[Case]) -> Result<Vec<(&Case, u64)>> {
+    cases.iter().map(|case| Ok((case, count(case)?))).collect()
 }
 
 /// Valgrind knows it by its name: it must stay a function.

@@ -275,6 +275,10 @@ impl RouteWriter {
         encode: impl Fn(&mut RouteWriter, &W),
         verdict: impl Fn(&W, i32) -> Result<(), Errno>,
     ) -> Vec<Result<(), Errno>> {
+        if self.owner.table == 0 {
+            // To the kernel this is the main table, to us none.
+            return vec![Err(Errno(libc::EINVAL)); writes.len()];
+        }
         let mut results = Vec::with_capacity(writes.len());
         let mut rest = writes;
         while !rest.is_empty() {

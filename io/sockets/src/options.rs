@@ -133,7 +133,11 @@ pub(crate) fn unlisten_with(
         (Auth::Ao(keys), wanted) => {
             let stays = if let Auth::Ao(wanted) = wanted { wanted.as_slice() } else { &[] };
             while let Some(at) = keys.iter().position(|key| !stays.contains(key)) {
-                ao::unlisten(socket, (peer, bits), &keys.remove(at))?;
+                // What the kernel keeps is tried again: it would let in who signs with it.
+                if let Some(key) = keys.get(at) {
+                    ao::unlisten(socket, (peer, bits), key)?;
+                }
+                keys.remove(at);
             }
         }
     }

@@ -90,7 +90,7 @@ impl Scale {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Scale::Small => 60,
-            Scale::Full => 300,
+            Scale::Full => 120,
         })
     }
 }
@@ -275,7 +275,7 @@ impl Stage {
         }
         bed.establish()?;
         bed.phase(&self.announce, None)?;
-        let window = Duration::from_secs(60).min(self.scale.limit() / 4);
+        let window = Duration::from_secs(60).min(self.scale.limit() / 2);
         // What the burst left to be done is not idleness.
         drive::run(&mut bed.sessions, None, Until::Over, Instant::now() + window / 6)?;
         let (before, start) = (bed.cell.usage(), Instant::now());

@@ -12,8 +12,15 @@ use crate::image::own::{cargo, target};
 use crate::progress::Progress;
 
 /// The stages' names, in their order.
-pub(crate) const STAGES: [&str; 6] =
-    ["fmt", "clippy", "cargo-test", "bench-build", "fuzz-build", "cargo-deny"];
+pub(crate) const STAGES: [&str; 7] = [
+    "fmt",
+    "clippy",
+    "cargo-test",
+    "bench-build",
+    "instruction-counts",
+    "fuzz-build",
+    "cargo-deny",
+];
 
 /// Runs the wanted stages, one after another.
 pub(crate) fn run(
@@ -48,6 +55,12 @@ pub(crate) fn run(
         command.args(args).arg("--target-dir").arg(target(root));
         let ending = logged(&mut command, &logs.join(format!("{name}.log")));
         tally.note(progress, name, start.elapsed(), ending);
+    }
+    if wanted.contains(&"instruction-counts") {
+        let start = Instant::now();
+        progress.say("cargo bench -p benches -- --check");
+        let ending = instruction_counts(root, logs);
+        tally.note(progress, "instruction-counts", start.elapsed(), ending);
     }
     if wanted.contains(&"cargo-deny") {
         let start = Instant::now();
@@ -125,6 +138,24 @@ impl Counted {
             }
         }
         counted
+    }
+}
+
+/// The inner loops' instructions, beside those written down.
+fn instruction_counts(root: &Path, logs: &Path) -> Ending {
+    if !Command::new("valgrind").arg("--version").output().is_ok_and(|out| out.status.success()) {
+        return Ending::Skipped("valgrind is not installed".into());
+    }
+    let log = logs.join("instruction-counts.log");
+    let mut command = cargo(root);
+    command.args(["bench", "-p", "benches", "--target-dir"]).arg(target(root));
+    if let Err(error) = logged(command.args(["--", "--check"]), &log) {
+        return Ending::Failed(error);
+    }
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    match text.lines().find_map(|line| line.strip_prefix("SKIPPED: instruction-counts: ")) {
+        Some(why) => Ending::Skipped(why.to_owned()),
+        None => Ending::Passed,
     }
 }
 

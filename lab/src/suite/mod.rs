@@ -82,11 +82,15 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         .collect();
     let count = stages.len() + alone.len() + wanted.len();
     let mut parts = Parts::all(count, &progress);
-    if args.long && args.name.is_none() && !args.again {
+    if args.long && args.name.is_none() {
+        // Among the logs, since what is done is nothing without them.
+        let file = logs_folder(&root).join("long.json");
+        if args.again && file.exists() {
+            fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+        }
         match resume::code(&root) {
             Ok(code) => {
-                let of = format!("{code} fuzz-seconds={}", args.fuzz_seconds);
-                parts = parts.go_on(own::target(&root).join("lab-test-long.json"), of);
+                parts = parts.go_on(file, format!("{code} fuzz-seconds={}", args.fuzz_seconds));
             }
             Err(error) => progress.say(format_args!("begins anew: {error:#}")),
         }
@@ -142,9 +146,13 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     Ok(if tally.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn logs_folder(root: &Path) -> PathBuf {
+    own::target(root).join("lab-test")
+}
+
 /// A directory for this run's logs: empty, unless it goes on.
 fn logs(root: &Path, goes_on: bool) -> Result<PathBuf> {
-    let logs = own::target(root).join("lab-test");
+    let logs = logs_folder(root);
     if goes_on && logs.exists() {
         return Ok(logs);
     }

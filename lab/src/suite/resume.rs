@@ -76,13 +76,19 @@ impl<'a> Parts<'a> {
             && own.all_well()
         {
             kept.done.insert(name.to_owned(), own.clone());
-            fs::write(&*file, serde_json::to_vec_pretty(kept)?)
+            // Whole or not at all: half of it would be hours lost.
+            let new = file.with_extension("new");
+            fs::write(&new, serde_json::to_vec_pretty(kept)?)
+                .and_then(|()| fs::rename(&new, &*file))
                 .with_context(|| format!("write {}", file.display()))?;
         }
         tally.merge(own);
         Ok(())
     }
 }
+
+/// The pages that a run of hours writes itself.
+const WRITTEN: [&str; 3] = ["fuzz", "soak", "benchmarks"];
 
 /// Stands for the code of a checkout, committed or not. The pages that runs write are no part of it.
 ///
@@ -99,9 +105,12 @@ pub(super) fn code(root: &Path) -> Result<String> {
     };
     let mut digest = Sha256::new();
     digest.update(git(&["rev-parse", "HEAD"])?);
-    digest.update(git(&["diff", "--binary", "HEAD", "--", ".", ":(exclude)docs"])?);
-    let others =
-        git(&["ls-files", "-z", "--others", "--exclude-standard", "--", ".", ":(exclude)docs"])?;
+    let excluded = WRITTEN.map(|page| format!(":(exclude)docs/{page}.md"));
+    let code: Vec<&str> =
+        ["--", "."].into_iter().chain(excluded.iter().map(String::as_str)).collect();
+    digest.update(git(&[&["diff", "--binary", "HEAD"], &code[..]].concat())?);
+    let others = [&["ls-files", "-z", "--others", "--exclude-standard"], &code[..]].concat();
+    let others = git(&others)?;
     digest.update(&others);
     for name in others.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let file = root.join(String::from_utf8_lossy(name).as_ref());

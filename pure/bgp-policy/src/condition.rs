@@ -181,8 +181,11 @@ fn has<K: CommunityKind>(choice: &Choice<K>, attributes: &Attributes) -> bool {
 fn is_peer(choice: &Choice<PeerTerm>, peer: Option<PeerFacts<'_>>) -> bool {
     choice.holds(|term| {
         peer.is_some_and(|peer| match term {
+            PeerTerm::Address(address) if address.is_ambiguous() => {
+                address.address() == peer.address.address()
+            }
             PeerTerm::Address(address) => *address == peer.address,
-            PeerTerm::Prefix(prefix) => prefix.contains(&peer.address),
+            PeerTerm::Prefix(prefix) => prefix.contains(&peer.address.address()),
             PeerTerm::Name(name) => peer.name == Some(name.as_str()),
             PeerTerm::Group(group) => peer.groups.contains(group),
         })

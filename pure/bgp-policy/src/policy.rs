@@ -264,7 +264,7 @@ impl Walk<'_> {
             }
             (Action::Next, Some(change)) => {
                 self.changes.push(change);
-                let peer = self.facts.peer.map(|peer| peer.address.into());
+                let peer = self.facts.peer.map(|peer| peer.address.address().into());
                 let own = Own {
                     asn: self.facts.own_asn,
                     default_local_pref: self.facts.default_local_pref,

@@ -1,9 +1,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use inet::{Asn, Family, Prefix};
+use inet::{Asn, Family, Prefix, ScopedAddr};
 
 use crate::value::ValueError;
 
@@ -29,8 +28,8 @@ pub struct RouteFacts<'a> {
 /// What a policy can ask about a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerFacts<'a> {
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; a link-local one with its link.
+    pub address: ScopedAddr,
     /// Its AS number.
     pub asn: Asn,
     /// Its name, if it has one.
@@ -89,8 +88,8 @@ impl<'a> RouteFacts<'a> {
 
 impl PeerFacts<'_> {
     /// A peer without name and groups.
-    pub fn new(address: IpAddr, asn: Asn) -> PeerFacts<'static> {
-        PeerFacts { address, asn, name: None, groups: &NO_GROUPS }
+    pub fn new(address: impl Into<ScopedAddr>, asn: Asn) -> PeerFacts<'static> {
+        PeerFacts { address: address.into(), asn, name: None, groups: &NO_GROUPS }
     }
 }
 

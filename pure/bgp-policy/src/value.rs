@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use inet::{Asn, Prefix};
+use inet::{Asn, Prefix, ScopedAddr};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -147,8 +147,8 @@ impl Serialize for Adjust {
 /// Which peers: an address, a prefix, a name, or `group:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerTerm {
-    /// The peer with this address.
-    Address(IpAddr),
+    /// The peer with this address; a link-local one without its link is that of each link.
+    Address(ScopedAddr),
     /// All with an address in the prefix.
     Prefix(Prefix),
     /// The peer with this name.
@@ -169,6 +169,10 @@ impl FromStr for PeerTerm {
         }
         if let Ok(address) = text.parse() {
             return Ok(PeerTerm::Address(address));
+        }
+        // A misspelt one is nobody's name.
+        if text.split_once('%').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok()) {
+            return Err(error());
         }
         if text.contains('/') {
             return text.parse().map(PeerTerm::Prefix).map_err(|_| error());

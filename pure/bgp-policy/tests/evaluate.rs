@@ -156,6 +156,26 @@ fn each_condition_is_asked() {
     }
 }
 
+#[test]
+fn a_link_local_peer_is_that_of_its_link() {
+    let check = |term: &str, link: &str, expect: bool| {
+        let address: inet::ScopedAddr = format!("fe80::1%{link}").parse().unwrap();
+        let facts =
+            RouteFacts { peer: Some(PeerFacts::new(address, asn(65001))), ..facts("10.1.0.0/16") };
+        let conditions =
+            Conditions { peer: Some(Terms::any([term.parse().unwrap()])), ..Default::default() };
+        let outcome = only(conditions).evaluate(&facts, &route());
+        assert_eq!(outcome.verdict == Verdict::Accept, expect, "{term} at {link}");
+    };
+    check("fe80::1%eth0", "eth0", true);
+    check("fe80::1%eth0", "eth1", false);
+    check("fe80::1", "eth1", true);
+    check("fe80::/10", "eth1", true);
+    for wrong in ["10.0.0.1%eth0", "fe80::1%"] {
+        assert!(wrong.parse::<bgp_policy::PeerTerm>().is_err(), "{wrong}");
+    }
+}
+
 fn none<T: std::str::FromStr<Err: std::fmt::Debug>>(list: &[&str]) -> Terms<Term<T>> {
     Terms { none: terms(list).any, ..Terms::default() }
 }

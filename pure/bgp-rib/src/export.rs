@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{Attributes, BgpNextHop, FamilyFlags, Options, PeerKind, Role, Segment};
 use bgp_policy::{NextHopChange, Own, Policy, RouteFacts, Source, Verdict};
-use inet::{Asn, Family, Prefix, is_link_local};
+use inet::{Asn, Family, Prefix, ScopedAddr, is_link_local};
 
 use crate::attrs::{AttrSet, Key};
 use crate::family::World;
@@ -136,7 +136,7 @@ const VERDICTS: usize = 512;
 impl GroupKey {
     pub(crate) fn new(
         family: Family,
-        address: IpAddr,
+        address: ScopedAddr,
         facts: &SessionFacts,
         settings: &Settings,
     ) -> GroupKey {
@@ -179,7 +179,7 @@ impl GroupKey {
             default_local_pref: settings.default_local_pref,
             paths: if add_path { Some(rules.add_path_send) } else { None },
             peer: if asks { Some(PeerKey::new(address, facts)) } else { None },
-            address: Some(address).filter(|_| says_peer),
+            address: Some(address.address()).filter(|_| says_peer),
         }
     }
 

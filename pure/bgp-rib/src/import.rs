@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PeerKind, Role, Segment, community};
 use bgp_policy::{Explanation, NextHopChange, Own, PeerFacts, Policy, RouteFacts, Source, Verdict};
-use inet::{Asn, Family, Prefix};
+use inet::{Asn, Family, Prefix, ScopedAddr};
 
 use crate::attrs::Facts;
 use crate::decision::Ineligible;
@@ -42,7 +42,7 @@ pub(crate) struct ImportRules {
 /// What a policy can ask about a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerKey {
-    address: IpAddr,
+    address: ScopedAddr,
     asn: Asn,
     name: Option<String>,
     groups: BTreeSet<String>,
@@ -67,7 +67,7 @@ impl Imported {
 }
 
 impl PeerKey {
-    pub(crate) fn new(address: IpAddr, facts: &SessionFacts) -> PeerKey {
+    pub(crate) fn new(address: ScopedAddr, facts: &SessionFacts) -> PeerKey {
         let (name, groups) = (facts.name.clone(), facts.groups.clone());
         PeerKey { address, asn: facts.asn, name, groups }
     }
@@ -94,7 +94,11 @@ impl Context {
 }
 
 impl ImportRules {
-    pub(crate) fn new(address: IpAddr, facts: &SessionFacts, settings: &Settings) -> ImportRules {
+    pub(crate) fn new(
+        address: ScopedAddr,
+        facts: &SessionFacts,
+        settings: &Settings,
+    ) -> ImportRules {
         let rules = &facts.rules;
         let external = facts.options.kind == PeerKind::External;
         let asks = rules.import.as_ref().is_some_and(|policy| {

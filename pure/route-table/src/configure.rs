@@ -3,7 +3,7 @@
 use crate::entry::Place;
 use crate::intern::Id;
 use crate::objects::Objects;
-use crate::{Config, KernelRoute, RouteTable};
+use crate::{Config, KernelRoute, Output, RouteTable};
 
 impl RouteTable {
     /// What is in force.
@@ -53,6 +53,16 @@ impl RouteTable {
                 if let Some(entry) = self.entry_mut(place) {
                     entry.adopted = false;
                 }
+            }
+        }
+        let elsewhere = place(&old) != place(&self.config);
+        let other_objects = old.objects != self.config.objects;
+        for output in std::mem::take(&mut self.out) {
+            match output {
+                // It was for the old place, and is not done.
+                Output::Change(change) if elsewhere => self.applied(change.prefix, Ok(())),
+                Output::Object(_) if other_objects => {}
+                output => self.out.push_back(output),
             }
         }
         (self.synced, self.swept) = (false, false);

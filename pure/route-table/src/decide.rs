@@ -144,6 +144,12 @@ impl RouteTable {
             flight.again = true;
             return None;
         }
+        if self.config.table == 0 {
+            // Nothing can be written, and what went with a table is no more.
+            self.observe(place, None, true);
+            self.settled(place, None);
+            return None;
+        }
         let entry = self.entry(place)?;
         let prefix = entry.prefix;
         if self.is_blocked(&prefix) && self.choose(entry).is_some() {

@@ -38,6 +38,9 @@ pub(crate) enum Kind {
     Policy,
 }
 
+/// Problems behind which no name is guessed any more.
+const GUESSES: usize = 20;
+
 /// The entries of one mapping; each is taken once, and what remains is refused.
 pub(crate) struct Fields<'n> {
     place: Place,
@@ -282,9 +285,11 @@ impl<'n> Fields<'n> {
                 let message = format!("`{key}` is not built yet");
                 report.add(place(name), Reason::NotBuiltYet, message);
             } else {
-                let meant = nearest(key, &self.known)
-                    .map(|known| format!(" (did you mean `{known}`?)"))
-                    .unwrap_or_default();
+                // Beyond these nobody reads on, and a document may have a great many.
+                let guess = report.problems.len() < GUESSES;
+                let meant = guess.then(|| nearest(key, &self.known)).flatten();
+                let meant =
+                    meant.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default();
                 let known = self.known.join(", ");
                 let message = format!("unknown key `{key}`{meant}; there are: {known}");
                 report.add(place(name), Reason::UnknownKey, message);

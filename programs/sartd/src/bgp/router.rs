@@ -153,13 +153,16 @@ impl Router {
             // Not one of the branches below: they take turns, and time does not wait. What has
             // come in is read first, so that no timer ends a session that has spoken.
             if self.wake_at().is_some_and(|at| at <= self.parts.clock.now()) {
-                if !self.parts.speaker.is_full() {
+                let speaker = &self.parts.speaker;
+                if !speaker.is_full() || speaker.has_due_timer(self.parts.clock.now()) {
                     self.take_events(&mut inputs.sockets, None);
                 }
                 self.tick();
             }
             self.settle();
             self.write();
+            // Only now is it known whether something is still to be written.
+            self.look_at_places(self.parts.clock.now());
             self.publish();
             self.work();
             self.tell_monitors();
@@ -413,7 +416,6 @@ impl Router {
         if self.owners_until <= now {
             self.owners_ready(now);
         }
-        self.look_at_places(now);
     }
 
     /// Stale routes of the run before were swept.

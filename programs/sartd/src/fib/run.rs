@@ -75,6 +75,8 @@ struct Writer {
     routes: OwnRoutes,
     /// The table that the VRF had before, which is to be emptied.
     left: Option<OwnRoutes>,
+    /// Its number, until it is empty.
+    emptying: Option<u32>,
     /// It is being emptied.
     leaving: bool,
     waiting: Vec<Write>,
@@ -215,6 +217,7 @@ impl Running {
                 routes,
                 left,
                 leaving: false,
+                emptying: None,
                 waiting,
                 under_way,
             };
@@ -280,6 +283,7 @@ impl Running {
             News::Left(table) => {
                 if let Some(writer) = self.writers.get_mut(&table) {
                     writer.leaving = false;
+                    writer.emptying = None;
                 }
                 self.follow(table)?;
             }

@@ -145,5 +145,8 @@ async fn keys_change(left: &Router, right: &Router, one: &str, two: &str) {
     .await;
     assert!(!is_up(left, true).await && !is_up(right, true).await);
     assert!(right.client().apply("agent", 9, &with(RIGHT, ""), false).await.unwrap().accepted);
+    let retries = async || neighbor(left, true).await.map_or(0, |n| n.connect_retries);
+    let before = retries().await;
+    eventually("it is dialled again", async || retries().await > before).await;
     assert!(!is_up(left, true).await, "it came up without a key");
 }

@@ -330,7 +330,8 @@ impl Rib {
     /// How many prefixes can be taken in where so many could if nobody was told of them: each
     /// update group looks at each prefix.
     pub fn at_the_cost_of(&self, prefixes: usize) -> usize {
-        let groups: usize = self.families.iter().map(|rib| rib.groups.len()).sum();
+        let groups: usize =
+            self.families.iter().map(|rib| rib.groups.iter().flatten().count()).sum();
         (prefixes * GROUPS / (GROUPS + groups)).max(1)
     }
 
@@ -367,7 +368,7 @@ impl Rib {
                 rib.pass = Some(pass);
             }
         }
-        self.settle_aggregates(budget.div_ceil(CHANGE));
+        self.settle_aggregates(self.at_the_cost_of(budget.div_ceil(CHANGE)));
         if !self.deferred && !self.settled && !self.families.iter().any(FamilyRib::has_work) {
             self.settled = true;
         }

@@ -14,8 +14,8 @@ impl Rib {
     /// that gives something else.
     pub(super) fn take_rules(&mut self, id: PeerId, facts: &SessionFacts) {
         let Some(peer) = self.peers.get(usize::from(id.0)) else { return };
-        let key = PeerKey::new(peer.address.address(), facts);
-        let rules = ImportRules::new(peer.address.address(), facts, &self.settings);
+        let key = PeerKey::new(peer.address, facts);
+        let rules = ImportRules::new(peer.address, facts, &self.settings);
         let client = facts.rules.reflector_client && facts.options.kind == PeerKind::Internal;
         let new_rules = peer.context.rules.as_ref() != Some(&rules);
         let told_else = peer.client != client || peer.key.as_ref() != Some(&key);
@@ -54,7 +54,7 @@ impl Rib {
             let (Some(facts), Some(slot)) = (&peer.session, peer.groups[at(family)]) else {
                 continue;
             };
-            let key = GroupKey::new(family, peer.address.address(), facts, &self.settings);
+            let key = GroupKey::new(family, peer.address, facts, &self.settings);
             let hops = (facts.next_hops.of(family), facts.next_hops.link_local);
             let moved =
                 old.is_some_and(|old| (old.next_hops.of(family), old.next_hops.link_local) != hops);
@@ -75,7 +75,7 @@ impl Rib {
         let Some(facts) = peer.session.as_ref().filter(|f| f.options.carries(family)) else {
             return;
         };
-        let key = GroupKey::new(family, peer.address.address(), facts, &self.settings);
+        let key = GroupKey::new(family, peer.address, facts, &self.settings);
         let rib = &mut self.families[at(family)];
         let found = rib.groups.iter().position(|g| g.as_ref().is_some_and(|g| g.key == key));
         let slot = found.unwrap_or_else(|| rib.add_group(Group::new(key)));

@@ -89,7 +89,10 @@ impl Speaker {
         let Some(connection) = self.conns.get_mut(&conn) else { return };
         let (address, inner) = (connection.peer, connection.conn);
         let Some(peer) = self.peers.get_mut(&address) else { return };
-        let Some(backlog) = &mut peer.backlog else { return self.take(conn, what) };
+        let Some(backlog) = &mut peer.backlog else {
+            self.take(conn, what);
+            return self.bound_backlogs();
+        };
         match &what {
             Late::Frame(_) => peer.session.heard(self.now, inner),
             Late::Bad(_) => {}
@@ -99,6 +102,11 @@ impl Speaker {
         self.backlogs.bytes += what.len();
         backlog.late.push_back((conn, what));
         self.run(address);
+        self.bound_backlogs();
+    }
+
+    /// Whatever is told, no more than this waits.
+    fn bound_backlogs(&mut self) {
         while self.backlogs.bytes > MOST && !self.backlogs.is_empty() {
             self.work_backlog();
         }

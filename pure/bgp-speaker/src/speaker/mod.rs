@@ -311,6 +311,12 @@ impl Speaker {
         self.work();
     }
 
+    /// Whether a session's time is up by now: what its peer has said in time is to be told before,
+    /// even to a speaker that is full.
+    pub fn has_due_timer(&self, now: Timestamp) -> bool {
+        self.timers.first().is_some_and(|(at, _)| *at <= now)
+    }
+
     /// When [`Speaker::tick`] is to be called, and why.
     pub fn wake_at(&self) -> Option<(Timestamp, &'static str)> {
         if self.ending == Some(Ending::Keep) {

@@ -52,7 +52,8 @@ impl Speaker {
     }
 
     fn take_own_routes(&mut self) {
-        for _ in 0..OWN_ROUTES {
+        let Some(rib) = &self.rib else { return };
+        for _ in 0..rib.at_the_cost_of(OWN_ROUTES) {
             let Some(prefix) = self.own_changes.pop_first() else { break };
             let route = self.own_route(&prefix);
             if let Some(rib) = &mut self.rib {

@@ -136,6 +136,31 @@ fn a_link_that_leaves_the_vrf_takes_its_next_hops_with_it() {
     assert_eq!(work(&mut table), ["20.0.0.0/8=fe80::1%1"]);
 }
 
+/// The kernel takes table 0 for the main one: a write that is still under way when the VRF goes must
+/// not become one there.
+#[test]
+fn what_is_under_way_when_the_table_goes_is_not_written_elsewhere() {
+    let mut table = RouteTable::new(of_blue(BLUE));
+    read(&mut table, links(), Vec::new());
+    offer(&mut table, "20.0.0.0/8", hop("fe80::1", Some("eth1")));
+    offer(&mut table, "30.0.0.0/8", hop("fe80::1", Some("eth1")));
+    let change = std::iter::from_fn(|| table.poll()).find_map(|output| match output {
+        Output::Change(change) => Some(change),
+        _ => None,
+    });
+    let under_way = Write::from(change.unwrap());
+    // One is with the kernel, the other was put out and not taken yet.
+    table.handle(NOW, Input::Configure(of_blue(0)));
+    read(&mut table, vec![link(1, None, None)], Vec::new());
+    table.handle(NOW, under_way.done(Ok(())));
+    assert_eq!(work(&mut table), [""; 0]);
+    table.handle(NOW, Input::Configure(of_blue(BLUE)));
+    read(&mut table, links(), Vec::new());
+    let mut written = work(&mut table);
+    written.sort();
+    assert_eq!(written, ["20.0.0.0/8=fe80::1%1", "30.0.0.0/8=fe80::1%1"]);
+}
+
 #[test]
 fn without_a_table_nothing_is_written_and_with_one_all_is() {
     let mut table = RouteTable::new(of_blue(0));

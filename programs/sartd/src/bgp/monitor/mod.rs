@@ -188,7 +188,8 @@ impl Monitor {
             }
             (true, false) => {
                 self.sessions.clear();
-                self.changes = Changes::default();
+                let best = std::mem::take(&mut self.changes.best);
+                self.changes = Changes { best, ..Changes::default() };
             }
             (true, true) | (false, false) => {}
         }

@@ -14,15 +14,26 @@ impl Running {
         self.writers.get(&table).is_some_and(|writer| writer.way == way)
     }
 
-    /// Links have changed: a VRF may have another table now, or none. Of a table that is there
-    /// under another name too nothing is written: each would take the other's routes away.
+    /// Links have changed, or a table is empty: a VRF may have another table now, or none.
     pub(super) fn follow(&mut self, table: FibPlace) -> anyhow::Result<()> {
+        self.follow_one(table)?;
+        // What this one has given up may be what another waits for.
+        let waiting: Vec<FibPlace> = self.missing.keys().copied().collect();
+        waiting
+            .into_iter()
+            .filter(|other| *other != table)
+            .try_for_each(|other| self.follow_one(other))
+    }
+
+    /// Of a table that is there under another name too, or is being emptied, nothing is written:
+    /// each would take the other's routes away.
+    fn follow_one(&mut self, table: FibPlace) -> anyhow::Result<()> {
         let FibPlace::Vrf(name) = table else { return Ok(()) };
         let Some(state) = self.controller.tables.get(&table) else { return Ok(()) };
         let found = state.vrf(&name).map(|(_, number)| number);
         let taken = |number: u32| {
             let by = |(other, writer): &(&FibPlace, &Writer)| {
-                **other != table && writer.number == Some(number)
+                **other != table && [writer.number, writer.emptying].contains(&Some(number))
             };
             self.writers.iter().find(by).map(|(other, _)| *other)
         };
@@ -54,6 +65,7 @@ impl Running {
         let (routes, listener) = open(table, way, number, &self.news)?;
         let old = std::mem::replace(&mut writer.routes, routes);
         writer.left = writer.number.map(|_| old);
+        writer.emptying = writer.number;
         std::mem::replace(&mut writer.listener, listener).abort();
         (writer.number, writer.way) = (number, way);
         let waiting = std::mem::take(&mut writer.waiting);
