@@ -10,6 +10,7 @@ use super::show;
 
 impl Router {
     pub(super) fn happened(&mut self, now: Timestamp, event: Event) {
+        self.parts.publisher.changed();
         match event {
             Event::Session { peer, name, state, reason } => {
                 match &reason {

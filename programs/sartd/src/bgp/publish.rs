@@ -21,6 +21,9 @@ use super::show;
 /// The shortest time between two lists of neighbors.
 const NEIGHBORS_EVERY: Duration = Duration::from_millis(250);
 
+/// The same where only counters have moved: with many peers some message comes all the time.
+const COUNTERS_EVERY: Duration = Duration::from_secs(2);
+
 /// The shortest time between two looks at what is sent to whom.
 const ADVERTISED_EVERY: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,12 @@ impl Publisher {
 
     /// Something may look different now.
     pub(super) fn changed(&mut self) {
+        self.neighbors_due.every = NEIGHBORS_EVERY;
+        self.counted();
+    }
+
+    /// Messages have come or gone; what they change beside counters is told of as it happens.
+    pub(super) fn counted(&mut self) {
         for due in [&mut self.neighbors_due, &mut self.advertised_due, &mut self.fib_due] {
             due.changed = true;
         }
@@ -113,6 +122,7 @@ impl Router {
     pub(super) fn publish(&mut self) {
         let now = self.parts.clock.now();
         if self.parts.publisher.neighbors_due.take(now) {
+            self.parts.publisher.neighbors_due.every = COUNTERS_EVERY;
             self.publish_neighbors();
         }
         // Each prefix is looked at for each peer: for nobody that is not done.

@@ -241,7 +241,7 @@ impl Router {
     /// Takes this event and those that wait behind it, up to a burst.
     fn take_events(&mut self, waiting: &mut mpsc::Receiver<Event>, first: Option<Event>) {
         burst::take(waiting, first, |event| {
-            self.parts.publisher.changed();
+            self.parts.publisher.counted();
             self.socket(event)
         });
     }
@@ -404,7 +404,7 @@ impl Router {
         let now = self.parts.clock.now();
         if self.parts.speaker.wake_at().is_some_and(|(at, _)| at <= now) {
             self.parts.speaker.tick(now);
-            self.parts.publisher.changed();
+            self.parts.publisher.counted();
         }
         if self.parts.table.wake_at().is_some_and(|at| at <= now) {
             self.parts.table.tick(now);
