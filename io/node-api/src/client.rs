@@ -93,15 +93,7 @@ impl RouterClient {
         document: &str,
         dry_run: bool,
     ) -> Result<v1::ApplyReply, CallError> {
-        let request = v1::ApplyRequest {
-            owner: owner.to_owned(),
-            generation,
-            schema_version: crate::SCHEMA_VERSION,
-            document: document.to_owned(),
-            dry_run,
-            keep_sessions: false,
-        };
-        self.done(self.inner.clone().apply(self.request(request)).await)
+        self.hand_over(owner, generation, document, dry_run, false).await
     }
 
     /// The same as [`RouterClient::apply`], unless it resets a session: then it is refused.
@@ -112,13 +104,24 @@ impl RouterClient {
         document: &str,
         dry_run: bool,
     ) -> Result<v1::ApplyReply, CallError> {
+        self.hand_over(owner, generation, document, dry_run, true).await
+    }
+
+    async fn hand_over(
+        &self,
+        owner: &str,
+        generation: u64,
+        document: &str,
+        dry_run: bool,
+        keep_sessions: bool,
+    ) -> Result<v1::ApplyReply, CallError> {
         let request = v1::ApplyRequest {
             owner: owner.to_owned(),
             generation,
             schema_version: crate::SCHEMA_VERSION,
             document: document.to_owned(),
             dry_run,
-            keep_sessions: true,
+            keep_sessions,
         };
         self.done(self.inner.clone().apply(self.request(request)).await)
     }

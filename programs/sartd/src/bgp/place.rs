@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::router::Router;
-use super::{start, store};
+use super::{start, store, vrf};
 
 /// The file of the places, in the run directory.
 const FILE: &str = "router.fib";
@@ -279,10 +279,7 @@ impl Placement {
         }
         if let (Some(vrf), false, true) = (self.vrf, self.place.is_there(), table.config().install)
         {
-            let what = match table.links().any(|link| link.name == vrf) {
-                true => format!("{vrf} is no VRF"),
-                false => format!("there is no VRF {vrf}"),
-            };
+            let what = vrf::no_vrf(table, vrf);
             let message = format!("{what}: until there is, no route is written and nobody heard");
             list.push(("VrfMissing", message));
         }
@@ -323,6 +320,7 @@ fn read(directory: &Path) -> BTreeSet<Place> {
 impl Router {
     /// Routes go where the owners want them, and all is read that is announced from.
     pub(super) fn place_fib(&mut self, now: Timestamp) {
+        let mut anew = false;
         if let Some((wanted, options)) = self.parts.owners.fib() {
             let table = match wanted {
                 FibPlace::Table(table) => Some(table),
@@ -343,34 +341,34 @@ impl Router {
                         let vrf = options.vrf.map(tracing::field::display);
                         tracing::info!(table, metric, vrf, "routes are written elsewhere");
                     }
-                    self.configure(now);
+                    anew = self.configure(now);
                 }
             }
         }
         let mut tables = self.parts.owners.redistributed_tables();
         tables.extend([self.parts.placement.place.table, TABLE_MAIN]);
-        if tables != self.parts.tables {
+        if anew || tables != self.parts.tables {
             self.parts.tables = tables;
             self.reopen(now);
         }
     }
 
-    fn configure(&mut self, now: Timestamp) {
+    /// Whether all of the kernel's is to be read anew, which is for the caller to begin.
+    fn configure(&mut self, now: Timestamp) -> bool {
         let placement = &self.parts.placement;
         let (former, config) = (placement.former(), placement.config(false));
         self.table_input(now, former);
         // Nothing is written otherwise than before: what is under way goes on, and what waits is
         // not answered, for nothing is read anew.
         if self.parts.table.is_configured(&config) {
-            return;
+            return false;
         }
         self.table_input(now, Input::Configure(config));
         // These were for the old place. The kernel is read anew, so that nothing is concluded.
         for write in std::mem::take(&mut self.changes) {
             self.table_input(now, write.done(Ok(())));
         }
-        self.parts.tables.insert(self.parts.placement.place.table);
-        self.reopen(now);
+        true
     }
 
     /// Opens both ways to the kernel anew; all is then read again.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bgp_speaker::TcpPeer;
 use inet::{LinkName, Timestamp};
-use route_table::LinkIndex;
+use route_table::{LinkIndex, RouteTable};
 use router_config::FibPlace;
 use sockets::Listen;
 
@@ -23,6 +23,14 @@ pub(super) fn table_of(place: FibPlace) -> io::Result<Option<u32>> {
             let links = kernel::links::list()?;
             Ok(links.iter().find(|link| link.name == name).and_then(|link| link.vrf_table))
         }
+    }
+}
+
+/// Why a name leads to no table.
+pub(crate) fn no_vrf(table: &RouteTable, name: LinkName) -> String {
+    match table.links().any(|link| link.name == name) {
+        true => format!("{name} is no VRF"),
+        false => format!("there is no VRF {name}"),
     }
 }
 

@@ -162,12 +162,9 @@ impl Monitor {
             updates: messages
                 || self.stations.any_has(BmpTable::PrePolicy)
                 || self.stations.any_has(BmpTable::PostPolicy),
-            used: self.best || self.stations.any_has(BmpTable::LocRib),
+            used: self.wants_used(),
         };
-        let before = std::mem::replace(&mut self.watch, watch);
-        if before != watch {
-            speaker.watch(watch);
-        }
+        let before = self.watch_for(watch, speaker);
         // Known to no one yet: all of them are told below.
         for at in new {
             for session in self.sessions.values() {
@@ -198,14 +195,28 @@ impl Monitor {
     /// Whether somebody hears of each change of best paths: then [`Monitor::next_used`] has them.
     pub(super) fn want_best(&mut self, best: bool, speaker: &mut Speaker) {
         self.best = best;
-        let used = best || self.stations.any_has(BmpTable::LocRib);
-        if used != self.watch.used {
-            self.watch.used = used;
-            speaker.watch(self.watch);
-        }
         if !best {
             self.changes.best.clear();
         }
+        self.watch_for(Watch { used: self.wants_used(), ..self.watch }, speaker);
+    }
+
+    /// Whether a station is told of the router's own table.
+    fn tells_own_table(&self) -> bool {
+        self.stations.any_has(BmpTable::LocRib)
+    }
+
+    fn wants_used(&self) -> bool {
+        self.best || self.tells_own_table()
+    }
+
+    /// Says to the speaker what is watched from now on; gives what was before.
+    fn watch_for(&mut self, watch: Watch, speaker: &mut Speaker) -> Watch {
+        let before = std::mem::replace(&mut self.watch, watch);
+        if before != watch {
+            speaker.watch(watch);
+        }
+        before
     }
 
     /// A prefix that is reached by other paths now.
@@ -307,7 +318,7 @@ impl Monitor {
                 self.changes.imported.insert(peer);
             }
             Watched::Used(prefix) => {
-                if self.stations.any_has(BmpTable::LocRib) {
+                if self.tells_own_table() {
                     self.changes.used.insert(prefix);
                 }
                 if self.best {
@@ -347,8 +358,7 @@ impl Monitor {
 
     /// The router's own table is there while somebody is told of it and it has a name.
     fn own_table(&mut self, now: Timestamp, global: Option<&Global>) {
-        let told = self.stations.any_has(BmpTable::LocRib);
-        let wanted = global.filter(|_| told).map(|g| (g.asn, g.router_id));
+        let wanted = global.filter(|_| self.tells_own_table()).map(|g| (g.asn, g.router_id));
         if wanted == self.own {
             return;
         }

@@ -32,15 +32,13 @@ fn read(controller: &mut Controller, table: FibPlace) {
     controller.kernel(NOW, table, KernelEvent::Snapshot(snapshot));
 }
 
+fn channel(name: &str, subscribers: Vec<ChannelEnd>, publishers: Vec<ChannelEnd>) -> Channel {
+    Channel { name: name.to_owned(), ip_version: Family::Ipv4, subscribers, publishers }
+}
+
 fn started(owners: &Owners) -> Controller {
     let kernel = |tables: &[u32]| ChannelEnd::Kernel { tables: tables.to_vec(), vrfs: vec![] };
     let bgp = ChannelEnd::Bgp { endpoint: router() };
-    let channel = |name: &str, subscribers, publishers| Channel {
-        name: name.to_owned(),
-        ip_version: Family::Ipv4,
-        subscribers,
-        publishers,
-    };
     let channels = vec![
         channel("copy", vec![kernel(&[254])], vec![kernel(&[100])]),
         channel("owners", vec![bgp.clone()], vec![kernel(&[100, 254])]),
@@ -186,12 +184,6 @@ fn the_table_of_a_vrf_is_written_and_read_while_it_is_there() {
     let (vrf, main) = (FibPlace::Vrf(blue), FibPlace::Table(254));
     let kernel = |tables: &[u32], vrfs: &[LinkName]| {
         vec![ChannelEnd::Kernel { tables: tables.to_vec(), vrfs: vrfs.to_vec() }]
-    };
-    let channel = |name: &str, subscribers, publishers| Channel {
-        name: name.to_owned(),
-        ip_version: Family::Ipv4,
-        subscribers,
-        publishers,
     };
     let channels = vec![
         channel("owners", vec![], kernel(&[], &[blue])),

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{News, Running, Writer, open};
+use crate::bgp::no_vrf;
 use router_config::FibPlace;
 
 /// The pause after a table that a VRF had before could not be emptied.
@@ -40,10 +41,7 @@ impl Running {
         let why = match (found, found.and_then(taken)) {
             (Some(_), None) => None,
             (Some(number), Some(other)) => Some(format!("its table {number} is {other} already")),
-            (None, _) if state.links().any(|link| link.name == name) => {
-                Some(format!("{name} is no VRF"))
-            }
-            (None, _) => Some(format!("there is no VRF {name}")),
+            (None, _) => Some(no_vrf(state, name)),
         };
         let number = found.filter(|_| why.is_none());
         match why.map(|why| format!("VrfMissing: {why}")) {
