@@ -28,6 +28,7 @@ mod prober;
 mod rbac;
 mod report;
 mod resume;
+mod routes;
 mod snapshot;
 #[cfg(test)]
 mod tests;

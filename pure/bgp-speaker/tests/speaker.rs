@@ -239,6 +239,44 @@ fn after_a_restart_sessions_wait_for_the_kernel_and_choosing_waits_for_the_peers
     assert!(said.contains(&format!("open {:?}", Some((false, families)))), "{said:?}");
 }
 
+/// RFC 4724 §4.1 would not wait for it; some say for minutes that they have restarted.
+#[test]
+fn after_a_restart_a_peer_that_has_restarted_too_is_waited_for_a_moment() {
+    let restarted = || {
+        let mut open = open();
+        for capability in &mut open.capabilities {
+            if let Capability::GracefulRestart(restart) = capability {
+                restart.restarted = true;
+            }
+        }
+        open
+    };
+    let begin = || {
+        let mut bench = Bench::new(Some(Duration::from_secs(60)));
+        bench.handle(Input::KernelSynced { families: BTreeSet::from(Family::ALL) });
+        bench.desired("file", doc(&[peer(PEER)], &["10.1.0.0/24"]));
+        bench.handle(Input::OwnersReady);
+        let conn = bench.connect(&restarted());
+        bench.handle(Input::Room { conn, bytes: 1 << 20 });
+        assert!(!bench.outputs.contains(&Output::Settled));
+        (bench, conn)
+    };
+    let (mut bench, conn) = begin();
+    bench.handle(Input::Frame { conn, bytes: end_of_rib(Family::Ipv4) });
+    assert!(!bench.outputs.contains(&Output::Settled));
+    bench.handle(Input::Frame { conn, bytes: end_of_rib(Family::Ipv6) });
+    assert!(bench.outputs.contains(&Output::Settled), "its table is there");
+
+    let (mut bench, _) = begin();
+    let due = bench.speaker.wake_at().expect("a timer").0;
+    assert!(due <= bench.now + Duration::from_secs(5), "{due:?}");
+    bench.wait(4);
+    assert!(!bench.outputs.contains(&Output::Settled));
+    bench.wait(1);
+    assert!(bench.outputs.contains(&Output::Settled), "it waits for us, maybe");
+    assert!(bench.events().contains(&Event::SelectionBegan { timed_out: false }));
+}
+
 #[test]
 fn after_a_restart_choosing_does_not_wait_for_ever() {
     let mut bench = Bench::new(Some(Duration::from_secs(60)));

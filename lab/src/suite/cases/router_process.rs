@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use super::common::{load, lost_nothing, rolled_out, run_on};
+use super::common::{all, load, lost_nothing, rolled_out, run_on};
 use crate::suite::audit::audit;
 use crate::suite::ctx::Ctx;
+use crate::suite::routes::Routes;
 use crate::suite::wait::{s, wait_for};
 
 const WORKER: &str = "sart-worker";
@@ -20,16 +21,14 @@ fn under_probes(
     mend: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let load = load(ctx, name)?;
+    let routes = Routes::watch(ctx)?;
     let probes = load.probes(ctx, WORKER, WORKER2)?;
     run_on(5);
     let broken = break_it();
     run_on(20);
     let mended = mend();
     run_on(30);
-    let lost = lost_nothing(probes);
-    broken?;
-    mended?;
-    lost?;
+    all(vec![broken, mended, lost_nothing(probes), routes.unmoved()])?;
     ctx.established(ctx.nodes().len() * 2, s(30))?;
     audit(ctx, s(30))?;
     load.remove(ctx)

@@ -27,7 +27,8 @@ pub(super) fn run(target: SocketAddr, clock: &Clock) -> (Vec<Outcome>, Option<St
             let (queue, seen) = (Arc::clone(&queue), Arc::clone(&seen));
             std::thread::spawn(move || {
                 while let Some(at) = take(&queue) {
-                    note(&seen, at, ask(target));
+                    let asked = Instant::now();
+                    note(&seen, at, ask(target).map(|()| asked.elapsed()));
                 }
             })
         })
@@ -55,12 +56,16 @@ fn take(queue: &Mutex<Receiver<Duration>>) -> Option<Duration> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn note(seen: &Mutex<Seen>, at: Duration, result: io::Result<()>) {
+fn note(seen: &Mutex<Seen>, at: Duration, result: io::Result<Duration>) {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    seen.outcomes.push(Outcome { at, answered: result.is_ok() });
-    if let Err(error) = result {
-        seen.error.get_or_insert_with(|| error.to_string());
-    }
+    let took = match result {
+        Ok(took) => Some(took),
+        Err(error) => {
+            seen.error.get_or_insert_with(|| error.to_string());
+            None
+        }
+    };
+    seen.outcomes.push(Outcome { at, took });
 }
 
 /// One question; it succeeds when the whole answer is there within [`PATIENCE`]. The error says how

@@ -56,11 +56,11 @@ pub(crate) struct ProbeArgs {
 /// that the kernel's own repair does not hide a loss.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(900);
 
-/// One question: when it was asked, counted from the start, and whether an answer came.
+/// One question: when it was asked, counted from the start, and after what time the answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) at: Duration,
-    pub(crate) answered: bool,
+    pub(crate) took: Option<Duration>,
 }
 
 /// What a probe saw.
@@ -70,6 +70,8 @@ pub(crate) struct Report {
     pub(crate) lost: usize,
     /// Runs of lost questions, in order.
     pub(crate) gaps: Vec<Gap>,
+    /// Milliseconds that the slowest answer took.
+    pub(crate) slowest: u64,
     /// The first error that was no mere silence.
     pub(crate) error: Option<String>,
 }
@@ -87,9 +89,9 @@ pub(crate) struct Gap {
 impl Report {
     pub(crate) fn new(outcomes: &[Outcome], interval: Duration, error: Option<String>) -> Self {
         let mut gaps: Vec<Gap> = Vec::new();
-        for run in outcomes.chunk_by(|a, b| a.answered == b.answered) {
+        for run in outcomes.chunk_by(|a, b| a.took.is_some() == b.took.is_some()) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-            if !first.answered {
+            if first.took.is_none() {
                 let length = last.at + interval - first.at;
                 gaps.push(Gap {
                     at: first.at.as_millis() as u64,
@@ -99,7 +101,8 @@ impl Report {
             }
         }
         let lost = gaps.iter().map(|gap| gap.lost).sum();
-        Self { sent: outcomes.len(), lost, gaps, error }
+        let slowest = outcomes.iter().filter_map(|outcome| outcome.took).max().unwrap_or_default();
+        Self { sent: outcomes.len(), lost, gaps, slowest: slowest.as_millis() as u64, error }
     }
 
     /// The longest gap.
@@ -117,6 +120,7 @@ impl std::fmt::Display for Report {
         if self.gaps.len() > 5 {
             write!(f, ", and {} more gaps", self.gaps.len() - 5)?;
         }
+        write!(f, ", the slowest answer after {} ms", self.slowest)?;
         match &self.error {
             Some(error) => write!(f, " (first error: {error})"),
             None => Ok(()),

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -27,7 +27,7 @@ pub(super) fn run(target: IpAddr, clock: &Clock) -> Result<(Vec<Outcome>, Option
     socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     socket.set_recv_buffer_size(1 << 20)?;
     let mark = std::process::id() as u16;
-    let outcomes = Arc::new(Mutex::new(Vec::<Outcome>::new()));
+    let outcomes = Arc::new(Mutex::new(Vec::<(Instant, Outcome)>::new()));
 
     let (receiver, seen) = (socket.try_clone()?, Arc::clone(&outcomes));
     std::thread::spawn(move || {
@@ -38,8 +38,8 @@ pub(super) fn run(target: IpAddr, clock: &Clock) -> Result<(Vec<Outcome>, Option
                     let packet = buffer.get(..length).unwrap_or_default();
                     if let Some(number) = reply(target, packet, mark) {
                         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                        if let Some(outcome) = seen.get_mut(number as usize) {
-                            outcome.answered = true;
+                        if let Some((asked, outcome)) = seen.get_mut(number as usize) {
+                            outcome.took.get_or_insert(asked.elapsed());
                         }
                     }
                 }
@@ -52,7 +52,7 @@ pub(super) fn run(target: IpAddr, clock: &Clock) -> Result<(Vec<Outcome>, Option
     let mut error = None;
     let mut number = 0;
     while let Some(at) = clock.next(number) {
-        let outcome = Outcome { at, answered: false };
+        let outcome = (Instant::now(), Outcome { at, took: None });
         outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         if let Err(problem) = send(&socket, &request(target, mark, number)) {
             error.get_or_insert_with(|| problem.to_string());
@@ -60,8 +60,8 @@ pub(super) fn run(target: IpAddr, clock: &Clock) -> Result<(Vec<Outcome>, Option
         number += 1;
     }
     std::thread::sleep(PATIENCE);
-    let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok((outcomes, error))
+    let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok((outcomes.iter().map(|(_, outcome)| *outcome).collect(), error))
 }
 
 /// A pending ICMP error is reported by the next call, so one failure is tried once more.

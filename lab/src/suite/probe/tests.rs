@@ -11,7 +11,7 @@ fn check(answered: &[bool], lost: usize, gaps: &[Gap], longest: u64) {
     let outcomes: Vec<Outcome> = answered
         .iter()
         .zip(0..)
-        .map(|(&answered, i)| Outcome { at: interval * i, answered })
+        .map(|(&answered, i)| Outcome { at: interval * i, took: answered.then_some(interval * i) })
         .collect();
     let report = Report::new(&outcomes, interval, None);
     assert_eq!((report.sent, report.lost), (answered.len(), lost));

@@ -98,6 +98,12 @@ pub struct Speaker {
     ending: Option<Ending>,
 }
 
+/// After a restart of ours, a peer that has restarted as well is waited for no longer than this from
+/// its session's begin. RFC 4724 §4.1 does not wait for it at all, lest two wait for each other; but
+/// daemons say for minutes that they have restarted (FRR: two), and choosing without their tables
+/// takes legs from routes that the kernel has kept, and gives them back a moment later.
+const RESTARTED_TOO: Duration = Duration::from_secs(5);
+
 /// After a restart: whether prefixes are chosen for (RFC 4724 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Selection {
@@ -150,6 +156,15 @@ struct Up {
     opens: watch::Opens,
     /// Families whose End-of-RIB has come.
     complete: BTreeSet<Family>,
+    since: Timestamp,
+}
+
+impl Up {
+    /// Until when its table is waited for though it has restarted, too.
+    fn waited_for(&self) -> Option<Timestamp> {
+        let restart = self.negotiated.graceful_restart.as_ref()?;
+        restart.restarted.then(|| self.since + RESTARTED_TOO)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -303,10 +318,11 @@ impl Speaker {
             }
         }
         self.forget_idle();
-        if let Selection::Deferred { until } = self.selection
-            && until <= now
-        {
-            self.select(true);
+        if let Selection::Deferred { until } = self.selection {
+            match until <= now {
+                true => self.select(true),
+                false => self.select_if_complete(),
+            }
         }
         self.work();
     }
@@ -327,7 +343,11 @@ impl Speaker {
         }
         let session = self.timers.first().and_then(|(_, peer)| self.peers.get(peer)?.timer);
         let deferral = match self.selection {
-            Selection::Deferred { until } => Some((until, "selection deferral")),
+            Selection::Deferred { until } => {
+                let waits = self.peers.values().filter_map(|peer| peer.up.as_ref()?.waited_for());
+                let next = waits.filter(|at| *at > self.now).min();
+                Some((next.map_or(until, |at| at.min(until)), "selection deferral"))
+            }
             Selection::On { .. } => None,
         };
         let forget = self.forgets.first().map(|(at, _)| (*at, "idle dynamic neighbor"));
@@ -424,13 +444,15 @@ impl Speaker {
     }
 
     /// RFC 4724 §4.1: choosing begins when every peer has sent its table, does no graceful
-    /// restart, or has restarted itself; not before all owners have spoken.
+    /// restart, or has restarted itself [a moment ago](RESTARTED_TOO); not before all owners have
+    /// spoken.
     fn select_if_complete(&mut self) {
         let complete = |peer: &PeerState| match &peer.up {
-            Some(up) => match &up.negotiated.graceful_restart {
-                Some(restart) => restart.restarted || up.complete == up.negotiated.families,
-                None => true,
-            },
+            Some(up) => {
+                up.negotiated.graceful_restart.is_none()
+                    || up.complete == up.negotiated.families
+                    || up.waited_for().is_some_and(|at| at <= self.now)
+            }
             // Who is not to come is not waited for.
             None => peer.session.status().idle.is_some_and(|idle| match idle.reason {
                 IdleReason::Shutdown | IdleReason::MaxPrefixes => true,

@@ -200,7 +200,8 @@ impl Speaker {
         let Some(conn) = peer.conns.get(&negotiated.conn).copied() else { return };
         let local = self.conns.get(&conn).and_then(|connection| connection.local);
         let opens = peer.opens.remove(&negotiated.conn).unwrap_or_default();
-        let up = Up { conn, local, negotiated, opens, complete: BTreeSet::new() };
+        let since = self.now;
+        let up = Up { conn, local, negotiated, opens, complete: BTreeSet::new(), since };
         let facts = facts(&up, peer.link, &peer.wanted);
         self.tap.session(|| Watched::Up(Box::new(watch::established(address, &up, self.now))));
         peer.up = Some(up);
