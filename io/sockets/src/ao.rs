@@ -4,12 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd as _};
 
+use inet::{AoAlgorithm, AoKey, Secret, wipe};
 use libc::c_int;
 use socket2::{Domain, Socket, Type};
 
 use crate::options::{ADDRESS_LEN, address, explain, set};
-use crate::peers::{AoAlgorithm, AoKey, covering};
-use crate::secret::{Secret, wipe};
+use crate::peers::covering;
 
 /// Options and lengths of linux/tcp.h since 6.7.
 const TCP_AO_ADD_KEY: c_int = 38;
@@ -57,7 +57,7 @@ fn probe(ipv4: bool, algorithm: AoAlgorithm) -> io::Result<()> {
         true => (Domain::IPV4, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         false => (Domain::IPV6, IpAddr::V6(Ipv6Addr::LOCALHOST)),
     };
-    let secret = Secret::new(b"probe").map_err(io::Error::other)?;
+    let secret = Secret::new("probe").map_err(io::Error::other)?;
     let key = AoKey { send_id: 0, receive_id: 0, algorithm, include_options: true, secret };
     add(&Socket::new(family, Type::STREAM, None)?, whole(peer), &key, 0)
 }
@@ -240,7 +240,7 @@ fn name_of(algorithm: AoAlgorithm) -> (&'static str, u8) {
 }
 
 /// A peer's own place.
-fn whole(peer: IpAddr) -> Place {
+pub(crate) fn whole(peer: IpAddr) -> Place {
     (peer, if peer.is_ipv4() { 32 } else { 128 })
 }
 
@@ -256,7 +256,7 @@ fn key_flags(key: &AoKey) -> u8 {
 /// `struct tcp_ao_add`.
 fn add_value((peer, bits): Place, key: &AoKey, flags: u32) -> Vec<u8> {
     let (name, mac) = name_of(key.algorithm);
-    let secret = key.secret.bytes();
+    let secret = key.secret.reveal().as_bytes();
     // Never moved as it grows: all that the key was written to is wiped.
     let mut value = Vec::with_capacity(ADD_LEN);
     value.extend(address(peer));

@@ -53,8 +53,9 @@ pub(crate) enum Command {
     Adopt {
         ttl: u8,
     },
-    /// The peer's key has changed.
+    /// The peer's key has changed. `device` is what the listener is bound to that it came from.
     Rekey {
+        device: Option<u32>,
         old: Auth,
         new: Auth,
     },
@@ -76,14 +77,14 @@ pub(crate) async fn dial(
             connected = &mut connect => break connected,
             // Nothing can be sent before the connection is there; the end is its close.
             command = link.commands.recv() => match command {
-                Some(Command::Rekey { old, new }) => rekeys.push((old, new)),
+                Some(Command::Rekey { device, old, new }) => rekeys.push((device, old, new)),
                 Some(Command::Send(_) | Command::Adopt { .. } | Command::Overflow) | None => return,
             },
         }
     };
     let ends = connected.and_then(|stream| {
-        for (old, new) in &rekeys {
-            rekey(&stream, old, new).map_err(|error| error.to_string())?;
+        for (device, old, new) in &rekeys {
+            rekey(&stream, *device, old, new).map_err(|error| error.to_string())?;
         }
         let local = stream.local_addr().map_err(|error| error.to_string())?;
         let remote = stream.peer_addr().map_err(|error| error.to_string())?;
@@ -231,8 +232,8 @@ impl Connection {
                 Ok(())
             }
             Command::Adopt { ttl } => self.adopt(ttl),
-            Command::Rekey { old, new } => {
-                if let Err(error) = rekey(self.reader.as_ref(), &old, &new) {
+            Command::Rekey { device, old, new } => {
+                if let Err(error) = rekey(self.reader.as_ref(), device, &old, &new) {
                     self.deaf = true;
                     self.unkeyed = Some((Instant::now() + LAST_WORD, error.to_string()));
                 }
@@ -327,9 +328,14 @@ impl Connection {
             self.written = 0;
         }
         self.writer.shutdown().await?;
-        let mut sink = [0; 4096];
-        while self.reader.read(&mut sink).await? > 0 {}
-        Ok(())
+        // Not on the stack: that would be a part of every connection's task.
+        loop {
+            self.input.clear();
+            self.input.reserve(4096);
+            if self.reader.read_buf(&mut self.input).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -341,8 +347,8 @@ async fn expired(unkeyed: Option<&(Instant, String)>) -> String {
 }
 
 /// Changes the key of a connection that lives: it goes on if the peer changes its own in time.
-fn rekey(stream: &TcpStream, old: &Auth, new: &Auth) -> io::Result<()> {
-    options::rekey(stream, peer(stream.peer_addr()?), old, new)
+fn rekey(stream: &TcpStream, device: Option<u32>, old: &Auth, new: &Auth) -> io::Result<()> {
+    options::rekey(stream, peer(stream.peer_addr()?), device, old, new)
 }
 
 /// What waits, as far as it is written at once. Of the first message, `written` bytes are.

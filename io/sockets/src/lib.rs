@@ -18,7 +18,6 @@ mod message;
 mod neighbors;
 mod options;
 mod peers;
-mod secret;
 mod shared;
 mod sockets;
 
@@ -28,6 +27,5 @@ pub use event::{ConnId, Event, frames};
 pub use listen::Listen;
 pub use neighbors::{Found, Neighbors};
 pub use options::end_when_silent;
-pub use peers::{AoAlgorithm, AoKey, Auth, Peer, PeerError, Who};
-pub use secret::{Secret, SecretError};
+pub use peers::{Auth, Peer, PeerError, Who};
 pub use sockets::{Dial, MAX_ACCEPTED, MAX_PER_PEER, SEND_BUFFER, Sockets};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use inet::LinkName;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::event::{Event, canonical};
+use crate::options::link_index;
 use crate::shared::Shared;
 use crate::sockets::MAX_TTL;
 
@@ -49,13 +50,21 @@ pub(crate) fn any(port: u16) -> [SocketAddr; 2] {
     [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
 }
 
-/// Listens until it is aborted.
-pub(crate) async fn run(listen: Listen, events: mpsc::Sender<Event>, shared: Arc<Shared>) {
+/// Listens until it is aborted; not before `ending` is closed, since what is ending may have the port.
+pub(crate) async fn run(
+    listen: Listen,
+    ending: Option<watch::Receiver<()>>,
+    events: mpsc::Sender<Event>,
+    shared: Arc<Shared>,
+) {
+    if let Some(mut ending) = ending {
+        let _ = ending.changed().await;
+    }
     let address = listen.address;
     let mut failed_with = None;
-    let listener = loop {
+    let (listener, device) = loop {
         match bind(&listen, &shared) {
-            Ok(listener) => break listener,
+            Ok(bound) => break bound,
             // A kernel without the family hears nothing there, and nothing is missing.
             Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => return,
             Err(error) => {
@@ -78,7 +87,7 @@ pub(crate) async fn run(listen: Listen, events: mpsc::Sender<Event>, shared: Arc
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                if let Err(reason) = shared.accept(stream, canonical(remote), &events) {
+                if let Err(reason) = shared.accept(stream, canonical(remote), device, &events) {
                     refused.note(remote, &reason);
                 }
             }
@@ -92,7 +101,8 @@ pub(crate) async fn run(listen: Listen, events: mpsc::Sender<Event>, shared: Arc
 
 const EAFNOSUPPORT: i32 = 97;
 
-fn bind(listen: &Listen, shared: &Shared) -> io::Result<Arc<TcpListener>> {
+/// A listener, and the interface or VRF that it is bound to.
+fn bind(listen: &Listen, shared: &Shared) -> io::Result<(Arc<TcpListener>, Option<u32>)> {
     let address = listen.address;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -110,8 +120,9 @@ fn bind(listen: &Listen, shared: &Shared) -> io::Result<Arc<TcpListener>> {
         SocketAddr::V6(_) => socket.set_unicast_hops_v6(MAX_TTL)?,
     }
     socket.bind(&address.into())?;
+    let device = listen.interface.and_then(link_index);
     // Keys come before the first connection may.
-    shared.arm(socket, listen)
+    Ok((shared.arm(socket, listen, device)?, device))
 }
 
 /// Refused connections, logged now and then and counted in between.

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::Duration;
 
-use inet::LinkName;
+use inet::{AoKey, LinkName, Secret, wipe};
 use libc::c_int;
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use crate::ao;
-use crate::peers::{AoKey, Auth};
-use crate::secret::{Secret, wipe};
+use crate::ao::{self, Place, whole};
+use crate::peers::Auth;
 
-/// `TCP_MD5SIG_FLAG_PREFIX` of linux/tcp.h.
+/// `TCP_MD5SIG_FLAG_PREFIX` and `TCP_MD5SIG_FLAG_IFINDEX` of linux/tcp.h.
 const MD5_FLAG_PREFIX: u8 = 1;
+const MD5_FLAG_DEVICE: u8 = 2;
 /// The length of `struct tcp_md5sig`.
 const MD5_LEN: usize = 216;
 
@@ -70,41 +70,49 @@ pub(crate) fn set_min_ttl(socket: &impl AsFd, remote: IpAddr, ttl: u8) -> io::Re
 pub(crate) fn dial_with(socket: &impl AsFd, peer: IpAddr, auth: &Auth) -> io::Result<()> {
     match auth {
         Auth::None => Ok(()),
-        Auth::Md5(secret) => md5(socket, peer, bits(peer), Some(secret)),
+        Auth::Md5(secret) => md5(socket, whole(peer), None, Some(secret)),
         Auth::Ao(keys) => ao::dial(socket, peer, keys),
     }
 }
 
 /// Gives a connection that came in the keys of its peer: it may have come before its listener had
-/// them. `others` are as for [`ao::accepted`].
+/// them. `others` are as for [`ao::accepted`], `device` is what its listener is bound to.
 ///
 /// # Errors
 /// As the kernel says it, or that the connection is not signed as it must be.
 pub(crate) fn accept_with(
     socket: &impl AsFd,
     peer: IpAddr,
+    device: Option<u32>,
     auth: &Auth,
-    others: &[(ao::Place, AoKey)],
+    others: &[(Place, AoKey)],
 ) -> io::Result<()> {
     match auth {
         Auth::None => Ok(()),
-        Auth::Md5(secret) => md5(socket, peer, bits(peer), Some(secret)),
+        Auth::Md5(secret) => md5(socket, whole(peer), device, Some(secret)),
         Auth::Ao(keys) => ao::accepted(socket, peer, keys, others),
     }
 }
 
 /// Changes the keys of a connection that lives: it goes on if the peer changes its own in time.
+/// `device` is what the listener is bound to that it came from.
 ///
 /// # Errors
 /// As the kernel says it: the connection must end then.
-pub(crate) fn rekey(socket: &impl AsFd, peer: IpAddr, old: &Auth, new: &Auth) -> io::Result<()> {
+pub(crate) fn rekey(
+    socket: &impl AsFd,
+    peer: IpAddr,
+    device: Option<u32>,
+    old: &Auth,
+    new: &Auth,
+) -> io::Result<()> {
     match (old, new) {
         (Auth::None, Auth::None) => Ok(()),
         // The kernel puts it in the other's place.
         (Auth::None | Auth::Md5(_), Auth::Md5(secret)) => {
-            md5(socket, peer, bits(peer), Some(secret))
+            md5(socket, whole(peer), device, Some(secret))
         }
-        (Auth::Md5(_), Auth::None) => without_md5(socket, peer, bits(peer)),
+        (Auth::Md5(_), Auth::None) => without_md5(socket, whole(peer), device),
         (Auth::Ao(old), Auth::Ao(new)) => ao::rekey(socket, peer, old, new),
         (Auth::None | Auth::Md5(_), Auth::Ao(_)) | (Auth::Ao(_), Auth::None | Auth::Md5(_)) => {
             // RFC 5925 §7.
@@ -119,7 +127,8 @@ pub(crate) fn rekey(socket: &impl AsFd, peer: IpAddr, old: &Auth, new: &Auth) ->
 /// As the kernel says it.
 pub(crate) fn unlisten_with(
     socket: &impl AsFd,
-    (peer, bits): ao::Place,
+    place: Place,
+    device: Option<u32>,
     has: &mut Auth,
     wanted: &Auth,
 ) -> io::Result<()> {
@@ -127,7 +136,7 @@ pub(crate) fn unlisten_with(
         // Of MD5 the kernel puts one key in the other's place: there is no moment without.
         (Auth::None, _) | (Auth::Md5(_), Auth::Md5(_)) => {}
         (Auth::Md5(_), Auth::None | Auth::Ao(_)) => {
-            without_md5(socket, peer, bits)?;
+            without_md5(socket, place, device)?;
             *has = Auth::None;
         }
         (Auth::Ao(keys), wanted) => {
@@ -135,7 +144,7 @@ pub(crate) fn unlisten_with(
             while let Some(at) = keys.iter().position(|key| !stays.contains(key)) {
                 // What the kernel keeps is tried again: it would let in who signs with it.
                 if let Some(key) = keys.get(at) {
-                    ao::unlisten(socket, (peer, bits), key)?;
+                    ao::unlisten(socket, place, key)?;
                 }
                 keys.remove(at);
             }
@@ -150,7 +159,8 @@ pub(crate) fn unlisten_with(
 /// As the kernel says it; or, where it has no such thing, a sentence that says so.
 pub(crate) fn listen_with(
     socket: &impl AsFd,
-    (peer, bits): ao::Place,
+    place: Place,
+    device: Option<u32>,
     has: &mut Auth,
     wanted: &Auth,
 ) -> io::Result<()> {
@@ -158,7 +168,7 @@ pub(crate) fn listen_with(
         Auth::None => {}
         Auth::Md5(_) if has == wanted => {}
         Auth::Md5(secret) => {
-            md5(socket, peer, bits, Some(secret))?;
+            md5(socket, place, device, Some(secret))?;
             *has = wanted.clone();
         }
         Auth::Ao(keys) => {
@@ -167,7 +177,7 @@ pub(crate) fn listen_with(
                     Auth::Ao(has) if has.contains(key) => continue,
                     Auth::Ao(_) | Auth::None | Auth::Md5(_) => {}
                 }
-                ao::listen(socket, (peer, bits), key)?;
+                ao::listen(socket, place, key)?;
                 match has {
                     Auth::Ao(has) => has.push(key.clone()),
                     Auth::None | Auth::Md5(_) => *has = Auth::Ao(vec![key.clone()]),
@@ -178,41 +188,60 @@ pub(crate) fn listen_with(
     Ok(())
 }
 
-/// All bits of an address.
-fn bits(peer: IpAddr) -> u8 {
-    if peer.is_ipv4() { 32 } else { 128 }
-}
-
 /// Takes a key of MD5 away. One that is not there is away already.
-fn without_md5(socket: &impl AsFd, peer: IpAddr, bits: u8) -> io::Result<()> {
-    match md5(socket, peer, bits, None) {
+fn without_md5(socket: &impl AsFd, place: Place, device: Option<u32>) -> io::Result<()> {
+    match md5(socket, place, device, None) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         removed => removed,
     }
 }
 
-fn md5(socket: &impl AsFd, peer: IpAddr, bits: u8, secret: Option<&Secret>) -> io::Result<()> {
-    let mut value = md5_value(peer, bits, secret);
-    let set = set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG_EXT, &value);
-    wipe(&mut value);
+/// Sets or takes away the key of a place, in the VRF whose device this is. What comes in there has
+/// a copy of its listener's key that is of the VRF, too: only a key of the VRF takes its place.
+fn md5(
+    socket: &impl AsFd,
+    place: Place,
+    device: Option<u32>,
+    secret: Option<&Secret>,
+) -> io::Result<()> {
+    let in_vrf = |device| {
+        let mut value = md5_value(place, device, secret);
+        let set = set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG_EXT, &value);
+        wipe(&mut value);
+        set
+    };
+    let set = match in_vrf(device) {
+        // The device is an interface, or has gone.
+        Err(error) if device.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {
+            in_vrf(None)
+        }
+        set => set,
+    };
     set.map_err(|error| explain(error, "TCP MD5 (CONFIG_TCP_MD5SIG)"))
 }
 
 pub(crate) fn explain(error: io::Error, what: &str) -> io::Error {
-    if error.raw_os_error() == Some(libc::ENOPROTOOPT) {
-        return io::Error::new(io::ErrorKind::Unsupported, format!("this kernel has no {what}"));
+    match error.raw_os_error() {
+        Some(libc::ENOPROTOOPT) => {
+            io::Error::new(io::ErrorKind::Unsupported, format!("this kernel has no {what}"))
+        }
+        Some(libc::ENOMEM) => {
+            let words = "a socket has no room for more keys (sysctl net.core.optmem_max)";
+            io::Error::new(io::ErrorKind::OutOfMemory, words)
+        }
+        Some(_) | None => error,
     }
-    error
 }
 
 /// `struct tcp_md5sig`; a key of no length takes the old one away.
-fn md5_value(peer: IpAddr, bits: u8, secret: Option<&Secret>) -> Vec<u8> {
-    let secret = secret.map(Secret::bytes).unwrap_or_default();
+fn md5_value((peer, bits): Place, device: Option<u32>, secret: Option<&Secret>) -> Vec<u8> {
+    let secret = secret.map(Secret::reveal).unwrap_or_default().as_bytes();
+    let flags = if device.is_some() { MD5_FLAG_PREFIX | MD5_FLAG_DEVICE } else { MD5_FLAG_PREFIX };
     let mut value = Vec::with_capacity(MD5_LEN);
     value.extend(address(peer));
-    value.extend([MD5_FLAG_PREFIX, bits]);
+    value.extend([flags, bits]);
     value.extend((secret.len() as u16).to_ne_bytes());
-    value.extend([0; 4]);
+    value.extend(device.unwrap_or_default().to_ne_bytes());
     value.extend(secret);
     value.resize(MD5_LEN, 0);
     value

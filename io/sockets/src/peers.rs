@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use inet::{LinkName, Prefix};
+use inet::{AoKey, LinkName, Prefix, Secret};
 
 use crate::ao::Place;
 use crate::options::{link_index, link_name};
-use crate::secret::Secret;
 
 /// Which neighbors are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,32 +47,6 @@ pub enum Auth {
     Ao(Vec<AoKey>),
 }
 
-/// A key of TCP-AO.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AoKey {
-    /// The id that we send.
-    pub send_id: u8,
-    /// The id that the peer sends.
-    pub receive_id: u8,
-    /// The algorithm of the code.
-    pub algorithm: AoAlgorithm,
-    /// The other options of TCP are signed too; both ends must have it so.
-    pub include_options: bool,
-    /// The master key.
-    pub secret: Secret,
-}
-
-/// The algorithms of RFC 5926 and the one that routers have beside them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AoAlgorithm {
-    /// HMAC-SHA-1-96.
-    HmacSha1,
-    /// AES-128-CMAC-96.
-    AesCmac,
-    /// HMAC-SHA-256-128.
-    HmacSha256,
-}
-
 /// A neighbor whose key is not in force: it is refused until it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the TCP key of {who:?} is not in force: {reason}")]
@@ -82,13 +55,6 @@ pub struct PeerError {
     pub who: Who,
     /// Why.
     pub reason: String,
-}
-
-impl AoKey {
-    /// Whether two keys have an id in common in one direction: no connection may have both.
-    pub(crate) fn collides(&self, other: &AoKey) -> bool {
-        self.send_id == other.send_id || self.receive_id == other.receive_id
-    }
 }
 
 impl Peer {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use inet::AoKey;
 use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use crate::connection::{self, Command};
 use crate::event::{ConnId, Event, canonical};
 use crate::listen::Listen;
 use crate::options;
-use crate::peers::{AoKey, Auth, Keys, Peer, PeerError, Peers, covering, scope};
+use crate::peers::{Auth, Keys, Peer, PeerError, Peers, covering, scope};
 use crate::sockets::{MAX_ACCEPTED, MAX_CLOSING, MAX_PER_PEER, on_link};
 
 /// What the listeners' tasks share with the owner.
@@ -34,7 +35,7 @@ pub(crate) struct Known {
     peers: Peers,
     /// Only they may be dialled.
     only: bool,
-    /// Keys that are not in force somewhere, and why.
+    /// Keys that cannot be, and why; beside those that a listener does not have.
     blocked: HashMap<Place, String>,
     listeners: Vec<Armed>,
 }
@@ -45,7 +46,10 @@ struct Armed {
     /// The listener's task holds it: it is closed when the task ends.
     socket: Weak<TcpListener>,
     ipv4: bool,
+    device: Option<u32>,
     keys: Keys,
+    /// Those that it should have, and why it has not.
+    failed: HashMap<Place, String>,
 }
 
 #[derive(Debug)]
@@ -57,8 +61,18 @@ pub(crate) struct Connection {
     remote: SocketAddr,
     auth: Auth,
     pub(crate) min_ttl: bool,
-    incoming: bool,
+    began: Began,
     task: JoinHandle<()>,
+}
+
+/// How a connection began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Began {
+    Dialled,
+    Accepted {
+        /// What its listener is bound to.
+        device: Option<u32>,
+    },
 }
 
 /// How far a connection has come to its end.
@@ -79,6 +93,23 @@ impl Known {
         self.peers.find(remote).cloned().or_else(plain)
     }
 
+    /// Why a key is not in force, on every listener; none when it is.
+    fn blocked(&self, place: &Place) -> Option<&String> {
+        let open = self.listeners.iter().filter(|listener| listener.socket.strong_count() > 0);
+        let failed = open.filter_map(|listener| listener.failed.get(place)).next();
+        self.blocked.get(place).or(failed)
+    }
+
+    /// The neighbors whose key is not in force, and why.
+    pub(crate) fn wrong(&self) -> Vec<PeerError> {
+        let signed = self.peers.all().filter(|peer| peer.auth != Auth::None);
+        let wrong = signed.filter_map(|peer| {
+            let reason = self.blocked(&peer.key_place())?.clone();
+            Some(PeerError { who: peer.who, reason })
+        });
+        wrong.collect()
+    }
+
     /// Keys of TCP-AO that listeners take from an address though they are not its peer's.
     fn others(&self, remote: IpAddr, auth: &Auth) -> Vec<(Place, AoKey)> {
         let Auth::Ao(own) = auth else { return Vec::new() };
@@ -92,6 +123,16 @@ impl Known {
             }
         }
         others
+    }
+}
+
+impl Began {
+    /// What the listener is bound to that it came from.
+    fn device(self) -> Option<u32> {
+        match self {
+            Began::Dialled => None,
+            Began::Accepted { device } => device,
+        }
     }
 }
 
@@ -134,11 +175,12 @@ impl Shared {
     }
 
     /// Lets a connection in: of a known peer without too many of them, and never without the key
-    /// that is wanted.
+    /// that is wanted. `device` is what its listener is bound to.
     pub(crate) fn accept(
         self: &Arc<Self>,
         stream: TcpStream,
         remote: SocketAddr,
+        device: Option<u32>,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), String> {
         // Held until the entry is there: a key that changes meanwhile must find it.
@@ -148,22 +190,25 @@ impl Shared {
             options::set_min_ttl(&stream, remote.ip(), ttl).map_err(|error| error.to_string())?;
         }
         let others = known.others(remote.ip(), &peer.auth);
-        options::accept_with(&stream, remote.ip(), &peer.auth, &others)
+        options::accept_with(&stream, remote.ip(), device, &peer.auth, &others)
             .map_err(|error| error.to_string())?;
         let run = |link| connection::accepted(link, events.clone(), stream, remote);
-        self.spawn(self.next_id(), remote, true, peer, run);
+        self.spawn(self.next_id(), remote, Began::Accepted { device }, peer, run);
         Ok(())
     }
 
     fn admit<'k>(&self, known: &'k Known, remote: SocketAddr) -> Result<&'k Peer, &'static str> {
         let peer = known.peers.find(remote).ok_or("no neighbor has this address")?;
-        if peer.auth != Auth::None && known.blocked.contains_key(&peer.key_place()) {
+        if peer.auth != Auth::None && known.blocked(&peer.key_place()).is_some() {
             return Err("its TCP key is not in force");
         }
         let (mut all, mut open, mut closing) = (0, 0, 0);
         let remote = without_port(remote);
-        for connection in self.lock().values().filter(|connection| connection.incoming) {
-            all += 1;
+        for connection in self.lock().values() {
+            match connection.began {
+                Began::Dialled => continue,
+                Began::Accepted { .. } => all += 1,
+            }
             if connection.remote == remote {
                 match connection.state {
                     State::Open(_) | State::Ended => open += 1,
@@ -240,8 +285,7 @@ impl Shared {
         known.listeners.retain(|listener| listener.socket.strong_count() > 0);
         for listener in &mut known.listeners {
             if let Some(socket) = listener.socket.upgrade() {
-                let failed = arm(&*socket, listener.ipv4, &mut listener.keys, &keys);
-                known.blocked.extend(failed);
+                arm(&*socket, listener, &keys);
             }
         }
         let mut kernel = Probe::default();
@@ -257,38 +301,41 @@ impl Shared {
             let peer = Peer { who: error.who, ..Peer::plain(IpAddr::from([0, 0, 0, 0])) };
             known.blocked.insert(peer.key_place(), error.reason.clone());
         }
-        let signed = known.peers.all().filter(|peer| peer.auth != Auth::None);
-        let wrong = signed.filter_map(|peer| {
-            let reason = known.blocked.get(&peer.key_place())?.clone();
-            Some(PeerError { who: peer.who, reason })
-        });
-        let wrong = wrong.collect();
+        let wrong = known.wrong();
         let mut connections = self.lock();
         for connection in connections.values_mut() {
             let Some(peer) = known.peers.find(connection.remote) else { continue };
             if peer.auth != connection.auth {
                 let new = peer.auth.clone();
                 let old = std::mem::replace(&mut connection.auth, new.clone());
-                connection.command(Command::Rekey { old, new });
+                let device = connection.began.device();
+                connection.command(Command::Rekey { device, old, new });
             }
         }
         wrong
     }
 
     /// Gives a bound socket the keys of the peers, and begins to listen.
-    pub(crate) fn arm(&self, socket: Socket, listen: &Listen) -> io::Result<Arc<TcpListener>> {
+    pub(crate) fn arm(
+        &self,
+        socket: Socket,
+        listen: &Listen,
+        device: Option<u32>,
+    ) -> io::Result<Arc<TcpListener>> {
         let mut known = self.known();
         let (wanted, _) = known.peers.keys();
-        let (ipv4, mut keys) = (listen.address.is_ipv4(), Keys::new());
-        let failed = arm(&socket, ipv4, &mut keys, &wanted);
-        for ((address, bits), reason) in &failed {
+        let (ipv4, keys) = (listen.address.is_ipv4(), Keys::new());
+        let failed = HashMap::new();
+        let mut armed = Armed { socket: Weak::new(), ipv4, device, keys, failed };
+        arm(&socket, &mut armed, &wanted);
+        for ((address, bits), reason) in &armed.failed {
             tracing::warn!(%address, bits, reason, "TCP key not in force");
         }
         socket.listen(listen.backlog.into())?;
         let socket = Arc::new(TcpListener::from_std(socket.into())?);
-        known.blocked.extend(failed);
+        armed.socket = Arc::downgrade(&socket);
         known.listeners.retain(|listener| listener.socket.strong_count() > 0);
-        known.listeners.push(Armed { socket: Arc::downgrade(&socket), ipv4, keys });
+        known.listeners.push(armed);
         Ok(socket)
     }
 
@@ -297,7 +344,7 @@ impl Shared {
         self: &Arc<Self>,
         conn: ConnId,
         remote: SocketAddr,
-        incoming: bool,
+        began: Began,
         peer: &Peer,
         run: impl FnOnce(connection::Link) -> F,
     ) where
@@ -316,35 +363,30 @@ impl Shared {
         });
         let (remote, auth) = (without_port(remote), peer.auth.clone());
         let (min_ttl, state) = (peer.min_ttl.is_some(), State::Open(commands));
-        let connection = Connection { state, waiting, remote, auth, min_ttl, incoming, task };
+        let connection = Connection { state, waiting, remote, auth, min_ttl, began, task };
         connections.insert(conn, connection);
     }
 }
 
-/// Brings a listener's keys from those that it has to those that are wanted; gives those that are
-/// not in force.
-fn arm(
-    socket: &impl std::os::fd::AsFd,
-    ipv4: bool,
-    has: &mut Keys,
-    wanted: &Keys,
-) -> Vec<(Place, String)> {
-    let mut failed = Vec::new();
+/// Brings a listener's keys from those that it has to those that are wanted, and notes those that
+/// are not in force.
+fn arm(socket: &impl std::os::fd::AsFd, listener: &mut Armed, wanted: &Keys) {
+    let Armed { socket: _, ipv4, device, keys: has, failed } = listener;
+    failed.clear();
     // First of all places: an id of TCP-AO may be wanted in another one.
     for (place, has) in has.iter_mut() {
         let wanted = wanted.get(place).unwrap_or(&Auth::None);
-        if let Err(error) = options::unlisten_with(socket, *place, has, wanted) {
-            failed.push((*place, error.to_string()));
+        if let Err(error) = options::unlisten_with(socket, *place, *device, has, wanted) {
+            failed.insert(*place, error.to_string());
         }
     }
-    for (place, wanted) in wanted.iter().filter(|((address, _), _)| address.is_ipv4() == ipv4) {
+    for (place, wanted) in wanted.iter().filter(|((address, _), _)| address.is_ipv4() == *ipv4) {
         let has = has.entry(*place).or_default();
-        if let Err(error) = options::listen_with(socket, *place, has, wanted) {
-            failed.push((*place, error.to_string()));
+        if let Err(error) = options::listen_with(socket, *place, *device, has, wanted) {
+            failed.insert(*place, error.to_string());
         }
     }
     has.retain(|_, has| *has != Auth::None);
-    failed
 }
 
 /// The address without its port and flow, its link kept.

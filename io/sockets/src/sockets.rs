@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::connection::{self, Command};
@@ -15,7 +15,7 @@ use crate::event::{ConnId, Event, canonical};
 use crate::listen::{self, Listen};
 use crate::options::{self, link_index};
 use crate::peers::{Peer, PeerError, scope};
-use crate::shared::{Connection, Shared, State};
+use crate::shared::{Began, Connection, Shared, State};
 
 /// Bytes that may wait to be sent on one connection.
 pub const SEND_BUFFER: usize = 256 << 10;
@@ -64,6 +64,8 @@ pub struct Sockets {
     events: mpsc::Sender<Event>,
     shared: Arc<Shared>,
     listeners: Vec<(Listen, JoinHandle<()>)>,
+    /// Closed as soon as the listeners that were ended have gone.
+    ending: Option<watch::Receiver<()>>,
 }
 
 impl Sockets {
@@ -81,35 +83,50 @@ impl Sockets {
     fn with(events: usize, batched: bool) -> (Sockets, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(events);
         let shared = Arc::new(Shared::new(batched));
-        (Sockets { events, shared, listeners: Vec::new() }, receiver)
+        (Sockets { events, shared, listeners: Vec::new(), ending: None }, receiver)
     }
 
     /// Listens on a port of all addresses of both families, in place of the port before.
     /// A port that is taken is tried again and again; see [`Event::ListenFailed`].
     pub fn listen(&mut self, port: u16) {
-        for (_, old) in self.listeners.drain(..) {
-            old.abort();
-        }
+        let before = std::mem::take(&mut self.listeners);
+        self.end(before);
         self.listen_on(&listen::any(port).map(Listen::on));
     }
 
     /// Listens there and nowhere else. Listeners that stay are not touched.
     /// What cannot be bound is tried again and again; see [`Event::ListenFailed`].
     pub fn listen_on(&mut self, wanted: &[Listen]) {
-        self.listeners.retain(|(listen, task)| {
-            let stays = wanted.contains(listen);
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
+        let before = std::mem::take(&mut self.listeners);
+        let (stay, go) = before.into_iter().partition(|(listen, _)| wanted.contains(listen));
+        self.listeners = stay;
+        self.end(go);
         for listen in wanted {
             if !self.listeners.iter().any(|(there, _)| there == listen) {
                 let (events, shared) = (self.events.clone(), Arc::clone(&self.shared));
-                let task = tokio::spawn(listen::run(*listen, events, shared));
-                self.listeners.push((*listen, task));
+                let task = listen::run(*listen, self.ending.clone(), events, shared);
+                self.listeners.push((*listen, tokio::spawn(task)));
             }
         }
+    }
+
+    /// Ends listeners. Those that are started from now on wait until their ports are free.
+    fn end(&mut self, listeners: Vec<(Listen, JoinHandle<()>)>) {
+        if listeners.is_empty() {
+            return;
+        }
+        listeners.iter().for_each(|(_, task)| task.abort());
+        let (gone, ending) = watch::channel(());
+        let before = self.ending.replace(ending);
+        tokio::spawn(async move {
+            if let Some(mut before) = before {
+                let _ = before.changed().await;
+            }
+            for (_, task) in listeners {
+                let _ = task.await;
+            }
+            drop(gone);
+        });
     }
 
     /// Sets who may connect, without keys. Connections that are there stay; all may be dialled.
@@ -132,6 +149,12 @@ impl Sockets {
         wrong
     }
 
+    /// The peers whose key is not in force now, as [`Sockets::set_peers`] gives them. A listener
+    /// that opens may not get a key that is wanted: to be asked at each [`Event::Listening`].
+    pub fn without_key(&self) -> Vec<PeerError> {
+        self.shared.known().wrong()
+    }
+
     /// Begins to connect; answered by `Connected` or `ConnectFailed`.
     pub fn connect(&self, dial: Dial) -> ConnId {
         let conn = self.shared.next_id();
@@ -148,7 +171,7 @@ impl Sockets {
             }
         };
         let peer = peer.unwrap_or_else(|| Peer::plain(remote.ip()));
-        self.shared.spawn(conn, remote, false, &peer, |link| {
+        self.shared.spawn(conn, remote, Began::Dialled, &peer, |link| {
             connection::dial(link, self.events.clone(), connect)
         });
         drop(known);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use inet::Prefix;
 use node_api::{CallError, v1};
 
-use crate::cli::{Channel, Common, FamilyArgs, Fib, SetRoutes};
+use crate::cli::{Channel, Common, FamilyArgs, Fib, Net, SetRoutes};
 use crate::{Failure, bgp, connect, output, text};
 
 /// Prefixes asked for at once.
@@ -16,8 +16,9 @@ const PART: usize = 2000;
 
 pub(crate) async fn run(common: &Common, what: Fib) -> Result<(), Failure> {
     match what {
-        Fib::List { family } => wanted(common, None, family).await,
-        Fib::Get { prefix, family } => wanted(common, prefix, family).await,
+        Fib::List { prefix, family } | Fib::Get { prefix, family } => {
+            wanted(common, prefix, family).await
+        }
         Fib::Channel(what) => channel(common, what).await.map_err(|failure| match failure {
             ChannelFailure::Call(error) => of_controller(error),
             ChannelFailure::Other(failure) => failure,
@@ -25,16 +26,17 @@ pub(crate) async fn run(common: &Common, what: Fib) -> Result<(), Failure> {
     }
 }
 
-async fn wanted(
-    common: &Common,
-    prefix: Option<Prefix>,
-    family: FamilyArgs,
-) -> Result<(), Failure> {
+async fn wanted(common: &Common, only: Option<Net>, family: FamilyArgs) -> Result<(), Failure> {
     let named = bgp::family(family)?;
+    let prefix = match only {
+        Some(Net::Prefix(prefix)) => Some(prefix),
+        Some(Net::Address(address)) => Some(Prefix::host(address)),
+        None => None,
+    };
     let family = bgp::of_family(family, prefix.as_slice())?.unwrap_or(named);
     let mut request = v1::GetFibRequest {
         family: family.to_string(),
-        prefix: prefix.map(|p| p.to_string()).unwrap_or_default(),
+        prefix: only.map(|only| only.to_string()).unwrap_or_default(),
         limit: PAGE,
         ..Default::default()
     };

@@ -124,7 +124,8 @@ pub(crate) const FIB: &str = "\
 Examples:
   sart fib list                           all IPv4 routes
   sart fib list -a ipv6
-  sart fib get 2001:db8::/32              one prefix";
+  sart fib list 2001:db8::/32             one prefix
+  sart fib list 10.0.1.7                  what is done with packets to it";
 
 pub(crate) const CHANNEL: &str = "\
 Examples:

@@ -42,6 +42,15 @@ fn answers_are_json_and_yaml_too() {
         assert_eq!(value["neighbors"][0]["state"], "Active");
     }
     check(&router, &["-o", "yaml", "bgp", "global", "get"], 0, &["asn: 65010"]);
+    // The router is asked for what was typed, in the family that it has.
+    for (command, only, family) in [("list", "fd00::7", "ipv6"), ("get", "10.0.0.7", "ipv4")] {
+        let output = router.sart(&["-o", "json", "fib", command, only]);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&value[0]["source"], &value[0]["next_hops"][0]),
+            (&only.into(), &format!("{family}%eth0").into())
+        );
+    }
 }
 
 #[test]
@@ -81,6 +90,7 @@ fn refusals_are_one_sentence_and_code_2() {
     let attribute = ["10.0.0.0/24", "-t", "speed=1"];
     check(&router, &[&rib[..], &attribute].concat(), 2, &["unknown attribute \"speed\""]);
     check(&router, &["bgp", "global", "set"], 2, &["--asn"]);
+    check(&router, &["bgp", "rib", "out", "spine0"], 2, &["a neighbor goes with --neighbor"]);
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod cleanup;
 mod controller;
 #[cfg(feature = "router")]
 mod fib;
+#[cfg(feature = "router")]
+mod held;
 #[cfg(feature = "cluster")]
 mod old_args;
 

@@ -314,6 +314,13 @@ fn cleanup_takes_what_sart_left_and_nothing_else() {
         let _left = a.router("left", LEFT, &[]);
         let mut right = b.router("right", RIGHT, &[]);
         eventually("both routes are in the kernel of the right", async || has_routes(&b)).await;
+        let dir = right.run_dir().display().to_string();
+        let dirs = ["--run-dir", &dir, "--cni-conf-dir", &dir, "--cni-bin-dir", &dir];
+        let cleanup = [&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat();
+        std::fs::write(right.run_dir().join("sart-cni"), "").unwrap();
+        let said = b.refused(&cleanup);
+        assert!(said.contains("still-running: a router"), "{said}");
+        assert!(has_routes(&b) && right.run_dir().join("sart-cni").exists());
         right.crash();
         let block = ["unreachable", "10.1.0.0/29", "proto", "83", "metric", "1024"];
         b.run(&[&["ip", "route", "add"], &block[..]].concat());
@@ -323,9 +330,7 @@ fn cleanup_takes_what_sart_left_and_nothing_else() {
             std::fs::write(node.join(file), "").unwrap();
         }
 
-        let dir = node.display().to_string();
-        let dirs = ["--run-dir", &dir, "--cni-conf-dir", &dir, "--cni-bin-dir", &dir];
-        let said = b.run(&[&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat());
+        let said = b.run(&cleanup);
         assert!(said.starts_with("3 routes removed"), "{said}");
         let routes = b.run(&["ip", "route"]);
         assert!(!routes.contains("10.9.0.0") && !routes.contains("unreachable"), "{routes}");
@@ -333,7 +338,7 @@ fn cleanup_takes_what_sart_left_and_nothing_else() {
         let left: Vec<_> =
             std::fs::read_dir(node).unwrap().map(|f| f.unwrap().file_name()).collect();
         assert_eq!(left, ["other.conflist"]);
-        b.run(&[&[env!("CARGO_BIN_EXE_sartd"), "cleanup"], &dirs[..]].concat());
+        b.run(&cleanup);
     });
 }
 

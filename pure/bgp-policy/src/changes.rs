@@ -30,7 +30,7 @@ pub struct Own {
 }
 
 /// The changes of one statement, its lists resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Change {
     local_pref: Option<Adjust>,
     med: Option<Adjust>,
@@ -44,7 +44,7 @@ pub(crate) struct Change {
     large_communities: Option<Edit<LargePattern>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Edit<K: CommunityKind> {
     pub(crate) replace: Option<Vec<K::Value>>,
     pub(crate) remove: Vec<K>,

@@ -4,6 +4,7 @@ mod extended;
 mod part;
 
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 
 use bgp_packet::{Attributes, community};
@@ -22,10 +23,10 @@ pub struct CommunityTextError {
 
 /// One kind of communities, told by its type of pattern.
 pub trait CommunityKind:
-    Clone + PartialEq + Eq + fmt::Debug + fmt::Display + FromStr<Err = CommunityTextError>
+    Clone + PartialEq + Eq + Hash + fmt::Debug + fmt::Display + FromStr<Err = CommunityTextError>
 {
     /// A community of this kind.
-    type Value: Copy + PartialEq + Eq + fmt::Debug;
+    type Value: Copy + PartialEq + Eq + Hash + fmt::Debug;
 
     /// What the kind is called: `communities`, `extended_communities` or `large_communities`.
     const KEY: &'static str;

@@ -11,7 +11,7 @@ use crate::route::{PeerFacts, RouteFacts, Source};
 use crate::value::{NumberRange, PeerTerm};
 
 /// One condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Condition {
     Prefix(Among),
     Family(Family),
@@ -36,7 +36,7 @@ pub(crate) enum Condition {
 }
 
 /// Terms with the lists laid open. An `any` of empty lists holds for nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Choice<T> {
     pub(crate) any: Option<Vec<T>>,
     pub(crate) all: Vec<T>,
@@ -44,7 +44,7 @@ pub(crate) struct Choice<T> {
 }
 
 /// The same for prefixes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Among {
     pub(crate) any: Option<PrefixSet>,
     pub(crate) all: Vec<PrefixSet>,

@@ -36,7 +36,7 @@ pub struct Definitions {
 }
 
 /// One policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Definition {
     /// Asked in order.
     pub statements: Vec<Statement>,
@@ -47,7 +47,7 @@ pub struct Definition {
 }
 
 /// One statement: when all conditions hold, the changes are made and the action is done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Statement {
     /// A name for people; statements without one are called by their number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub enum Action {
 }
 
 /// The conditions of a statement; all that are there must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Conditions {
     /// The prefix is in a prefix list, or one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +141,7 @@ pub struct Conditions {
 }
 
 /// Several terms: written as a list, it is `any`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Terms<T> {
     /// One of these must hold; not asked when empty.
     pub any: Vec<T>,
@@ -152,7 +152,7 @@ pub struct Terms<T> {
 }
 
 /// The name of a list, or a value itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Term<T> {
     /// All values of the list with this name.
     List(String),
@@ -161,7 +161,7 @@ pub enum Term<T> {
 }
 
 /// The changes of a statement.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Sets {
     /// LOCAL_PREF.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,7 +224,7 @@ impl Prepend {
 
 /// A change of the communities of one kind: they are replaced, or some are removed; then some are
 /// added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommunityEdit<K: CommunityKind> {
     /// These instead of what is there.
     pub replace: Option<Vec<K::Value>>,

@@ -20,6 +20,7 @@ mod policy;
 mod prefix;
 mod resolve;
 mod route;
+mod shared;
 mod show;
 mod value;
 
@@ -37,4 +38,5 @@ pub use policy::{Decided, Explanation, Needs, Outcome, Policy, Step, Verdict};
 pub use prefix::{PrefixRange, PrefixRangeError, PrefixSet};
 pub use resolve::{PolicySet, Unresolved, is_name};
 pub use route::{KernelSource, PeerFacts, RouteFacts, Source};
+pub use shared::Shared;
 pub use value::{Adjust, NumberRange, PeerTerm, PrependAs, ValueError};

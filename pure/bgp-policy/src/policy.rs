@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -30,13 +31,16 @@ pub(crate) struct Inner {
 /// One policy of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
+    /// Equal for equal ones, and nearly always another for others: these are told apart at once,
+    /// however long their lists are.
+    fingerprint: u64,
     pub(crate) name: Arc<str>,
     pub(crate) definition: Arc<Definition>,
     pub(crate) statements: Arc<[Compiled]>,
 }
 
 /// A statement that is ready to be asked; it stands in the definition at the same place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Compiled {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) change: Option<Arc<Change>>,
@@ -140,6 +144,12 @@ impl Policy {
         self.0.parts.iter().map(|part| (&*part.name, &*part.definition))
     }
 
+    /// Whether both are one value, as clones are: then they are equal. Those that are not may be
+    /// equal all the same; [`crate::Shared`] makes them one.
+    pub fn is_same(&self, other: &Policy) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the outcome depends on the prefix or its family. If not, it may be kept for an
     /// attribute set, as far as [`Policy::needs`] has nothing else.
     pub fn needs_prefix(&self) -> bool {
@@ -211,6 +221,21 @@ impl Policy {
             }
         }
         (state.outcome(Verdict::Reject), None)
+    }
+}
+
+impl Named {
+    pub(crate) fn new(name: &str, definition: Definition, statements: Arc<[Compiled]>) -> Named {
+        // Only people who may write policies could make two alike, and these are compared in full.
+        let mut hasher = DefaultHasher::new();
+        (name, &definition, &statements).hash(&mut hasher);
+        let (name, definition) = (name.into(), Arc::new(definition));
+        Named { fingerprint: hasher.finish(), name, definition, statements }
+    }
+
+    /// See the field.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 }
 
@@ -302,7 +327,7 @@ impl Needs {
 
 impl PartialEq for Policy {
     fn eq(&self, other: &Policy) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        self.is_same(other) || self.0 == other.0
     }
 }
 

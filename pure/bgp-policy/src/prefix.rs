@@ -125,7 +125,7 @@ impl Serialize for PrefixRange {
 }
 
 /// A set of prefix ranges: one binary search for each length that its prefixes have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PrefixSet {
     ipv4: Lengths,
     ipv6: Lengths,
@@ -136,7 +136,7 @@ type Lengths = Vec<(u8, Vec<Entry>)>;
 
 /// The prefix's bits as a number, and the lengths meant. Sorted; entries with the same bits do not
 /// overlap or touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Entry {
     bits: u128,
     ge: u8,

@@ -65,9 +65,7 @@ impl PolicySet {
         for (name, definition) in &definitions.policies {
             let statements = definition.statements.iter().enumerate();
             let statements = statements.map(|(i, s)| resolver.statement(name, i + 1, s)).collect();
-            let definition = Arc::new(definition.clone());
-            policies
-                .insert(name.clone(), Named { name: name.as_str().into(), definition, statements });
+            policies.insert(name.clone(), Named::new(name, definition.clone(), statements));
         }
         if resolver.problems.is_empty() { Ok(PolicySet(policies)) } else { Err(resolver.problems) }
     }

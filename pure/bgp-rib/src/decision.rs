@@ -1,7 +1,9 @@
 //! The decision process (RFC 4271 §9.1.2): of all paths to a prefix, which are used.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::net::IpAddr;
+
+use inet::ScopedAddr;
 
 use crate::rules::Multipath;
 
@@ -10,7 +12,7 @@ pub const MAX_PATHS: usize = 64;
 
 /// A path as the decision process sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct Candidate<'a> {
     /// Why the path may not be used at all.
     pub(crate) ineligible: Option<Ineligible>,
     pub(crate) local: bool,
@@ -27,10 +29,12 @@ pub(crate) struct Candidate {
     pub(crate) metric: u32,
     /// Equal for equal AS paths.
     pub(crate) path_hash: u32,
+    /// What goes to the prefix is dropped.
+    pub(crate) discard: bool,
     /// ORIGINATOR_ID, else the peer's BGP Identifier.
     pub(crate) router_id: u32,
     pub(crate) cluster_len: u16,
-    pub(crate) address: IpAddr,
+    pub(crate) address: &'a ScopedAddr,
     /// Of several paths of a peer (RFC 7911).
     pub(crate) path_id: u32,
 }
@@ -89,12 +93,18 @@ pub enum Step {
     NextHopMetric,
     /// As good as the best, but of another AS path, which counts without `relax_as_path`.
     AsPath,
+    /// As good as the best, but one of the two drops what goes to the prefix: it takes no part of
+    /// what others forward, nor they of what it drops.
+    Discard,
     /// Lowest BGP Identifier or ORIGINATOR_ID (f; RFC 4456 §9).
     RouterId,
     /// Shortest CLUSTER_LIST (RFC 4456 §9).
     ClusterListLength,
     /// Lowest peer address (g).
     PeerAddress,
+    /// First link by name, of peers with one link-local address: beyond RFC 4271 §9.1.2.2, which
+    /// does not tell parallel links to one router apart.
+    PeerLink,
     /// Lowest path id, of several paths of one peer.
     PathId,
 }
@@ -124,10 +134,17 @@ pub(crate) fn decide(
     chosen.clear();
     chosen.extend((0..candidates.len()).filter(|i| candidates[*i].ineligible.is_none()));
     let mut keep = |chosen: &mut Vec<usize>, step, key: &dyn Fn(&Candidate) -> u32| {
-        if chosen.len() < 2 {
+        let mut keys = chosen.iter().map(|i| key(&candidates[*i]));
+        let Some(first) = keys.next() else { return };
+        let (mut least, mut alike) = (first, true);
+        for key in keys {
+            alike &= key == first;
+            least = least.min(key);
+        }
+        // Most steps tell nothing apart.
+        if alike {
             return;
         }
-        let Some(least) = chosen.iter().map(|i| key(&candidates[*i])).min() else { return };
         chosen.retain(|i| {
             let stays = key(&candidates[*i]) == least;
             if !stays {
@@ -154,7 +171,7 @@ pub(crate) fn decide(
     for (step, key) in AFTER_MED {
         keep(chosen, step, &key);
     }
-    chosen.sort_by_key(|i| tie(&candidates[*i]));
+    chosen.sort_by(|a, b| tie(&candidates[*a], &candidates[*b]));
     let Some(first) = chosen.first().copied() else { return };
     let best = &candidates[first];
     let many = if best.external { multipath.ebgp } else { multipath.ibgp };
@@ -162,6 +179,10 @@ pub(crate) fn decide(
     if many > 1 && !multipath.relax_as_path {
         keep(chosen, Step::AsPath, &|c| u32::from(c.path_hash != best.path_hash));
     }
+    if many > 1 {
+        keep(chosen, Step::Discard, &|c| u32::from(c.discard != best.discard));
+    }
+    let many = if best.discard { 1 } else { many };
     for other in chosen.iter().skip(many) {
         lost(*other, put_behind(best, &candidates[*other]));
     }
@@ -169,17 +190,22 @@ pub(crate) fn decide(
 }
 
 /// What tells equal paths apart, in the order of the steps: the least is announced.
-fn tie(c: &Candidate) -> (u32, u16, IpAddr, u32) {
-    (c.router_id, c.cluster_len, c.address, c.path_id)
+fn tie(a: &Candidate, b: &Candidate) -> Ordering {
+    let router_id = a.router_id.cmp(&b.router_id);
+    router_id
+        .then_with(|| a.cluster_len.cmp(&b.cluster_len))
+        .then_with(|| a.address.address().cmp(&b.address.address()))
+        .then_with(|| a.address.link().cmp(&b.address.link()))
+        .then_with(|| a.path_id.cmp(&b.path_id))
 }
 
 /// The step that puts the best path before one as good, which may be used beside it.
 pub(crate) fn put_behind(best: &Candidate, other: &Candidate) -> Step {
-    let (best, other) = (tie(best), tie(other));
     match () {
-        () if other.0 != best.0 => Step::RouterId,
-        () if other.1 != best.1 => Step::ClusterListLength,
-        () if other.2 != best.2 => Step::PeerAddress,
+        () if other.router_id != best.router_id => Step::RouterId,
+        () if other.cluster_len != best.cluster_len => Step::ClusterListLength,
+        () if other.address.address() != best.address.address() => Step::PeerAddress,
+        () if other.address != best.address => Step::PeerLink,
         () => Step::PathId,
     }
 }
@@ -205,9 +231,11 @@ impl Step {
             }
             Step::NextHopMetric => c.metric.to_string(),
             Step::AsPath => format!("{:08x}", c.path_hash),
+            Step::Discard => if c.discard { "drops" } else { "forwards" }.to_owned(),
             Step::RouterId => std::net::Ipv4Addr::from(c.router_id).to_string(),
             Step::ClusterListLength => c.cluster_len.to_string(),
-            Step::PeerAddress => c.address.to_string(),
+            Step::PeerAddress => c.address.address().to_string(),
+            Step::PeerLink => c.address.link().map_or("none".to_owned(), |link| link.to_string()),
             Step::PathId => c.path_id.to_string(),
         })
     }
@@ -228,9 +256,11 @@ impl fmt::Display for Step {
             Step::ExternalOverInternal => "external-over-internal",
             Step::NextHopMetric => "next-hop-metric",
             Step::AsPath => "as-path",
+            Step::Discard => "discard",
             Step::RouterId => "router-id",
             Step::ClusterListLength => "cluster-list-length",
             Step::PeerAddress => "peer-address",
+            Step::PeerLink => "peer-link",
             Step::PathId => "path-id",
         })
     }

@@ -116,6 +116,8 @@ pub(crate) struct FamilyRib {
     fib: VecDeque<u32>,
     /// How many of those were looked at already.
     fib_read: usize,
+    /// So many changes were none for the FIB that a call did not come by all of them.
+    fib_waits: bool,
     /// Prefixes whose paths in use have changed, while somebody watches.
     pub(crate) changed: Option<VecDeque<Prefix>>,
     pub(crate) pass: Option<Pass>,
@@ -157,7 +159,7 @@ impl<'a> World<'a> {
         }
     }
 
-    pub(crate) fn candidate(&self, family: Family, path: &Path) -> Option<Candidate> {
+    pub(crate) fn candidate(&self, family: Family, path: &Path) -> Option<Candidate<'a>> {
         let peer = self.peers.get(usize::from(path.peer.0))?;
         let ineligible = self.eligible(family, path).err();
         // A path that import refused is compared with nothing; what it came with is shown.
@@ -176,9 +178,10 @@ impl<'a> World<'a> {
             external: peer.kind == PeerKind::External,
             metric: self.hops.metric(facts.hop).unwrap_or(u32::MAX),
             path_hash: facts.path_hash,
+            discard: facts.discard(),
             router_id: id,
             cluster_len: facts.cluster_len,
-            address: peer.address.address(),
+            address: &peer.address,
             path_id: path.id,
         })
     }
@@ -203,6 +206,7 @@ impl FamilyRib {
             untrimmed: false,
             fib: VecDeque::new(),
             fib_read: 0,
+            fib_waits: false,
             changed: None,
             pass: None,
             wanted: Wanted::default(),
@@ -275,10 +279,9 @@ impl FamilyRib {
             let told = told(world, &self.table, idx, &prefix, group);
             let fresh = |path: &Path| !self.all_before.contains(&(path.local, path.post));
             let any_fresh = told.iter().any(fresh);
-            // Somebody new in the group may hold a path that this group was never told of.
             let stays = |id: u16| self.table.paths(idx).iter().any(|path| path.local == id);
             let lost = || self.all_before.iter().any(|(id, _)| !stays(*id));
-            let untold = group.is_resynced(idx) && lost();
+            let untold = group.may_be_held(idx) && lost();
             let now: Vec<(u16, u16)> = told.iter().map(|path| (path.local, path.peer.0)).collect();
             if world.unsent {
                 group.preset_paths(idx, now);
@@ -346,10 +349,13 @@ impl FamilyRib {
     }
 
     /// Takes a member out of its group. With `moves` it joins another one, and what it holds stays
-    /// known until its walk there has ended. A group that nobody needs goes.
+    /// known until its walk there has ended: in one group, however often it moves before that. A
+    /// group that nobody needs goes.
     pub(crate) fn leave(&mut self, keyed: Keyed, group: usize, peer: PeerId, moves: bool) {
+        let kept = || self.groups.iter().flatten().any(|group| group.keeps_for(peer));
+        let keep = moves && !kept();
         if let Some(left) = self.groups.get_mut(group).and_then(Option::as_mut) {
-            left.leave(peer, moves);
+            left.leave(peer, keep);
             self.tidy(keyed, group);
         }
         if !moves {
@@ -385,11 +391,14 @@ impl FamilyRib {
             || self.wanted.any
             || !self.retired.is_empty()
             || self.untrimmed
+            || self.fib_waits
             || self.tally.has_work()
     }
 
     /// Frees what only a group without members kept, and forgets what all members were told.
     pub(crate) fn retire(&mut self, keyed: Keyed, budget: usize) {
+        // The next call of `poll_best` goes on.
+        self.fib_waits = false;
         if std::mem::take(&mut self.untrimmed) {
             let (mut gone, mut left) = (Vec::new(), budget);
             for group in self.groups.iter_mut().flatten() {

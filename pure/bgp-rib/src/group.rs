@@ -1,6 +1,7 @@
 //! An update group: peers that are told the same. The group keeps, per prefix, what its members
 //! hold, and the order of changes; a member is a place in that order.
 
+mod moved;
 mod said;
 mod words;
 
@@ -34,8 +35,7 @@ pub(crate) struct Group {
     pub(crate) key: GroupKey,
     /// In the order of their numbers.
     pub(crate) members: Vec<Member>,
-    /// Who has gone to another group, and from which change on it was not told here: what it holds
-    /// stays known until its walk there has come by all of it.
+    /// Who has gone to another group, and from which change on it was not told here.
     moved: Vec<(PeerId, u64)>,
     out: Pages<Out>,
     several: Pages<Several>,
@@ -105,35 +105,15 @@ impl Group {
         self.members.insert(at, member);
     }
 
-    /// Takes a member out. With `moves` it joins another group, and what it was not told here
-    /// stays until [`Group::let_go`].
-    pub(crate) fn leave(&mut self, peer: PeerId, moves: bool) {
+    /// Takes a member out. With `keep` what it was not told here stays until [`Group::let_go`].
+    pub(crate) fn leave(&mut self, peer: PeerId, keep: bool) {
         let Some(at) = self.place(peer) else { return };
         let untold = link(self.members[at].cursor).map(|idx| self.out[idx].seq);
         self.set_cursor(at, None);
         let member = self.members.remove(at);
         self.idle -= 1;
         self.resyncs -= usize::from(member.resync);
-        if let Some(from) = untold.filter(|_| moves && !self.keeps_for(peer)) {
-            self.moved.push((peer, from));
-        }
-    }
-
-    /// Whether something is kept for a peer that has gone to another group.
-    pub(crate) fn keeps_for(&self, peer: PeerId) -> bool {
-        self.moved.iter().any(|(moved, _)| *moved == peer)
-    }
-
-    /// Nothing needs to be kept for the peer any more; whether something was.
-    pub(crate) fn let_go(&mut self, peer: PeerId) -> bool {
-        let before = self.moved.len();
-        self.moved.retain(|(moved, _)| *moved != peer);
-        self.moved.len() < before
-    }
-
-    /// Whether nobody needs the group.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.members.is_empty() && self.moved.is_empty()
+        self.moved.extend(untold.filter(|_| keep).map(|from| (peer, from)));
     }
 
     pub(crate) fn member(&self, peer: PeerId) -> Option<&Member> {
@@ -173,7 +153,7 @@ impl Group {
     }
 
     /// Whether some member may hold the prefix without the group knowing.
-    pub(crate) fn is_resynced(&self, idx: u32) -> bool {
+    fn is_resynced(&self, idx: u32) -> bool {
         let ahead = |m: &Member| m.resync && m.walk.is_some_and(|cursor| cursor <= idx);
         self.resyncs > 0 && self.members.iter().any(ahead)
     }
@@ -226,7 +206,7 @@ impl Group {
         let old = self.out[idx];
         self.spoil(idx, old.seq);
         let resynced = self.is_resynced(idx);
-        if old.now == NOBODY && now == NOBODY && !resynced {
+        if old.now == NOBODY && now == NOBODY && !resynced && self.moved.is_empty() {
             return;
         }
         let listed = self.is_listed(&old);
@@ -247,7 +227,7 @@ impl Group {
     pub(crate) fn change_paths(&mut self, idx: u32, now: Vec<(u16, u16)>, present: &[u16]) {
         let old = self.out[idx];
         self.spoil(idx, old.seq);
-        let resynced = self.is_resynced(idx);
+        let resynced = self.may_be_held(idx);
         if old.now == NOBODY && now.is_empty() && !resynced {
             return;
         }
@@ -270,9 +250,10 @@ impl Group {
         self.enlist(idx, marker, held);
     }
 
-    /// Puts a change at the end of the order; not where nobody holds or gets anything.
+    /// Puts a change at the end of the order; not where nobody holds or gets anything, unless who
+    /// has moved may.
     fn enlist(&mut self, idx: u32, now: u16, held: u16) {
-        if now == NOBODY && held == NOBODY {
+        if now == NOBODY && held == NOBODY && self.moved.is_empty() {
             self.out[idx].seq = 0;
             return;
         }

@@ -9,6 +9,7 @@ mod reflection;
 mod refresh;
 mod rules;
 mod sharing;
+mod stalled;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -52,7 +52,7 @@ mod plan;
 mod speaker;
 mod watch;
 
-pub use ao::{AoAlgorithm, AoAlgorithmError, AoChange, AoKey, TcpAo, ao_change};
+pub use ao::{AoChange, TcpAo, ao_change};
 pub use bgp_rib::{
     AddPathSend, Best, BestPath, ComparedStep, Counts, Cursor, Discard, Filter, InCounts,
     Ineligible, MAX_PATHS, Multipath, NextHopMode, PathState, Reason, Rules, Step, WithoutPolicy,
@@ -63,12 +63,12 @@ pub use desired::{
 pub use event::{Conflict, Event, Refusal};
 pub use io::{ConnId, Input, KernelRoute, Output, Reset};
 pub use peer::{
-    BfdOptions, BfdSession, MaxPrefixes, MaxPrefixesAction, Peer, PeerSource, Secret, TcpOptions,
-    TcpPeer, Who,
+    BfdOptions, BfdSession, MaxPrefixes, MaxPrefixesAction, Peer, PeerSource, TcpOptions, TcpPeer,
+    Who,
 };
 pub use plan::Plan;
 pub use speaker::{
-    BestView, ExportView, ExportedView, FamilySnapshot, PeerSnapshot, RouteView, Speaker,
-    SpeakerConfig, Table, TablePage, TableRow,
+    BestView, ExportView, ExportedView, FamilySnapshot, Glance, PeerSnapshot, RouteView, Speaker,
+    SpeakerConfig, Table, TablePage, TableRow, Traffic,
 };
 pub use watch::{Established, Watch, Watched};

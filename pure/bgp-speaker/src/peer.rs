@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bgp_packet::PeerKind;
 use bgp_rib::Rules;
 use bgp_session::PeerConfig;
-use inet::{Asn, Family, LinkName, Prefix, ScopedAddr, is_link_local};
+use inet::{Asn, Family, LinkName, Prefix, ScopedAddr, Secret, is_link_local};
 
 use crate::ao::TcpAo;
 
@@ -38,10 +37,6 @@ pub struct TcpOptions {
     /// Over this interface or VRF only.
     pub interface: Option<LinkName>,
 }
-
-/// A key that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
 
 /// BFD with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,24 +193,6 @@ impl TcpOptions {
     pub fn min_ttl(&self) -> Option<u8> {
         // One hop is a neighbor on the link: 255.
         self.ttl_security.map(|hops| u8::MAX - hops.saturating_sub(1))
-    }
-}
-
-impl Secret {
-    /// A key.
-    pub fn new(text: &str) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The key itself: only for who sets it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 

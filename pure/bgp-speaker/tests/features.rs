@@ -10,7 +10,7 @@ use bgp_packet::Capability;
 use bgp_policy::{Action, KernelSource};
 use bgp_session::{IdleReason, State};
 use bgp_speaker::*;
-use inet::{Family, Prefix};
+use inet::{AoAlgorithm, AoKey, Family, Prefix, Secret};
 
 use common::*;
 
@@ -178,14 +178,14 @@ fn a_plan_says_what_will_be_done_and_does_nothing() {
     let live = with(|peer| {
         peer.rules.export = Some(policy("p", Action::Accept));
         peer.session.hold_time = 30;
-        peer.tcp.password = Some(Secret::new("secret"));
+        peer.tcp.password = Some(Secret::new("secret").unwrap());
     });
     let plan = bench.speaker.plan("file", &live);
     assert_eq!(plan.live, [(ip(PEER).into(), vec!["hold_time", "export", "password"])]);
     let hard = with(|peer| peer.tcp.ttl_security = Some(1));
     assert_eq!(bench.speaker.plan("file", &hard).resets, [(ip(PEER).into(), vec!["ttl_security"])]);
     // RFC 5925 §7: a connection has TCP-AO from its first segment or never.
-    let secret = Secret::new("secret");
+    let secret = Secret::new("secret").unwrap();
     let algorithm = AoAlgorithm::default();
     let key = AoKey { send_id: 1, receive_id: 1, algorithm, include_options: true, secret };
     let signed = with(|peer| peer.tcp.ao = Some(TcpAo { keys: vec![key.clone()] }));
@@ -267,7 +267,7 @@ fn tcp_knows_its_peers_before_they_are_dialled() {
     let mut bench = Bench::new(None);
     let mut wanted = with(|peer| {
         peer.session.passive = false;
-        peer.tcp.password = Some(Secret::new("open sesame"));
+        peer.tcp.password = Some(Secret::new("open sesame").unwrap());
         peer.tcp.ttl_security = Some(2);
     });
     bench.desired("file", wanted.clone());

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{Asn, LinkName, Prefix, PrefixError, RouterId, ScopedAddr};
+use crate::{AoAlgorithm, Asn, LinkName, Prefix, PrefixError, RouterId, ScopedAddr, Secret};
 
 fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -81,4 +81,24 @@ fn a_link_local_address_is_told_apart_by_its_link() {
     ] {
         assert!(text.parse::<ScopedAddr>().is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn a_key_fits_the_kernel_and_is_never_shown() {
+    let key = Secret::new("hush").unwrap();
+    assert_eq!((key.reveal(), format!("{key:?}")), ("hush", "Secret(…)".to_owned()));
+    assert!(Secret::new(&"x".repeat(Secret::MAX)).is_ok());
+    for (text, octets) in [(String::new(), 0), ("x".repeat(81), 81)] {
+        let error = Secret::new(&text).unwrap_err().to_string();
+        assert_eq!(error, format!("a key has 1 to 80 octets, not {octets}"));
+    }
+}
+
+#[test]
+fn algorithms_of_tcp_ao_have_names() {
+    for (algorithm, name) in AoAlgorithm::NAMES {
+        assert_eq!((name.parse(), algorithm.to_string()), (Ok(algorithm), name.to_owned()));
+    }
+    let error = "md5".parse::<AoAlgorithm>().unwrap_err().to_string();
+    assert_eq!(error, "\"md5\" is not hmac-sha1-96, aes-128-cmac-96 or hmac-sha256");
 }

@@ -1,9 +1,8 @@
 //! TCP-AO of a peer (RFC 5925) as the document has it.
 
-use bgp_speaker::{AoAlgorithm, AoChange};
+use bgp_speaker::AoChange;
+use inet::{AoAlgorithm, Secret};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-
-use crate::peer::Secret;
 
 /// The keys of a peer, and what they sign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

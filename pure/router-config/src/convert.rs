@@ -11,7 +11,7 @@ use bgp_speaker::{
     Aggregation, BfdOptions, Desired, Global, Multipath, Origination, Peer, Redistribution, Rules,
     TcpOptions, Unnumbered as WantedUnnumbered, WithoutPolicy,
 };
-use inet::{Family, Prefix};
+use inet::{Family, Prefix, Secret};
 
 use crate::ao::AoSecret;
 use crate::document::{AttributeSet, DEFAULT_FIB_TABLE, Document, PathGroup};
@@ -215,9 +215,9 @@ impl Neighbor {
     }
 
     /// The key of TCP MD5, from the document or from its file.
-    fn key(&self, name: &str, host: Host<'_>) -> Result<Option<bgp_speaker::Secret>, Problem> {
+    fn key(&self, name: &str, host: Host<'_>) -> Result<Option<Secret>, Problem> {
         if let Some(password) = &self.password {
-            return Ok(Some(bgp_speaker::Secret::new(password.reveal())));
+            return Ok(Some(password.clone()));
         }
         let Some(file) = &self.password_file else { return Ok(None) };
         let bad = |message| unresolved(name, format!("password_file: {message}"));
@@ -229,11 +229,11 @@ impl Neighbor {
         let Some(ao) = &self.tcp_ao else { return Ok(None) };
         let keys = ao.keys.iter().map(|key| {
             let secret = match &key.key {
-                AoSecret::Key(secret) => bgp_speaker::Secret::new(secret.reveal()),
+                AoSecret::Key(secret) => secret.clone(),
                 AoSecret::File(file) => key_of_file(file, host)
                     .map_err(|message| unresolved(name, format!("tcp_ao: key_file: {message}")))?,
             };
-            Ok(bgp_speaker::AoKey {
+            Ok(inet::AoKey {
                 send_id: key.send_id,
                 receive_id: key.recv_id,
                 algorithm: key.algorithm.unwrap_or_default(),
@@ -399,12 +399,11 @@ fn one_policy(name: Option<&str>, set: &PolicySet) -> Result<Option<Policy>, Unr
 }
 
 /// The key in a file; else why there is none, without what is in it.
-fn key_of_file(file: &str, host: Host<'_>) -> Result<bgp_speaker::Secret, String> {
+fn key_of_file(file: &str, host: Host<'_>) -> Result<Secret, String> {
     let content = (host.read)(file).map_err(|why| format!("{file:?}: {why}"))?;
     // An editor leaves a line end behind.
-    let secret = crate::Secret::new(content.trim_end_matches(['\r', '\n']))
-        .ok_or_else(|| format!("{file:?} has not 1 to 80 octets"))?;
-    Ok(bgp_speaker::Secret::new(secret.reveal()))
+    let secret = Secret::new(content.trim_end_matches(['\r', '\n']));
+    secret.map_err(|_| format!("{file:?} has not 1 to {} octets", Secret::MAX))
 }
 
 /// Several policies as one; none of none.

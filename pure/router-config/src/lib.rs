@@ -33,7 +33,7 @@ pub use parts::{
 };
 pub use peer::{
     AddPath, AddPathSend, AsnMatch, Bfd, DynamicNeighbors, GracefulRestart, LocalAs, LongLived,
-    MaxPrefixes, MaxPrefixesAction, Neighbor, NextHopMode, Secret, Unnumbered,
+    MaxPrefixes, MaxPrefixesAction, Neighbor, NextHopMode, Unnumbered,
 };
 pub use problem::{Place, Problem, Reason};
 pub use text::{CommunityError, parse_community, parse_large_community, parse_origin};

@@ -1,12 +1,11 @@
 //! One peer as the document has it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use bgp_packet::Role;
-use inet::{Asn, Family, LinkName, Prefix, RouterId, ScopedAddr};
+use inet::{Asn, Family, LinkName, Prefix, RouterId, ScopedAddr, Secret};
 use serde::Serialize;
 
 use crate::ao::TcpAo;
@@ -128,10 +127,6 @@ pub enum AsnMatch {
     /// One in these ranges.
     Ranges(Vec<RangeInclusive<u32>>),
 }
-
-/// A key that is never shown: [`fmt::Debug`] hides it, serialising writes it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
 
 /// Another AS number of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -315,27 +310,6 @@ impl Neighbor {
                 ranges.collect::<Vec<_>>().join(",")
             }
         }
-    }
-}
-
-impl Secret {
-    /// The longest key, in octets, that the kernel takes (TCP_MD5SIG_MAXKEYLEN).
-    pub const MAX: usize = 80;
-
-    /// A key of 1 to 80 octets; none otherwise.
-    pub fn new(text: &str) -> Option<Secret> {
-        (1..=Secret::MAX).contains(&text.len()).then(|| Secret(text.to_owned()))
-    }
-
-    /// The key itself: only for who sets it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 

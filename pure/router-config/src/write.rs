@@ -152,7 +152,7 @@ impl Neighbor {
         to.some("interface", &self.interface)?;
         to.some("ebgp_multihop", &self.ebgp_multihop)?;
         to.some("ttl_security", &self.ttl_security)?;
-        to.some("password", &self.password.as_ref().map(crate::Secret::reveal))?;
+        to.some("password", &self.password.as_ref().map(inet::Secret::reveal))?;
         to.some("password_file", &self.password_file)?;
         to.some("tcp_ao", &self.tcp_ao)?;
         to.some("hold_time", &self.hold_time)?;

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use bgp_speaker::{AoAlgorithm, AoKey, Secret, TcpAo};
+use bgp_speaker::TcpAo;
+use inet::{AoAlgorithm, AoKey, Secret};
 use router_config::{Document, Host};
 
 fn document(keys: &str) -> Document {
@@ -14,7 +15,7 @@ fn text(keys: &str) -> String {
 }
 
 fn key(send_id: u8, receive_id: u8, algorithm: AoAlgorithm, secret: &str) -> AoKey {
-    let secret = Secret::new(secret);
+    let secret = Secret::new(secret).unwrap();
     AoKey { send_id, receive_id, algorithm, include_options: true, secret }
 }
 

@@ -326,7 +326,7 @@ fn a_key_is_read_from_its_file() {
         let desired = document.desired_on("r", Host { read: &read, ..Host::NONE });
         desired.map(|desired| desired.peers[0].tcp.password.clone())
     };
-    assert_eq!(of(Ok("secret\n")), Ok(Some(bgp_speaker::Secret::new("secret"))));
+    assert_eq!(of(Ok("secret\n")), Ok(Some(inet::Secret::new("secret").unwrap())));
     for (content, words) in
         [(Err("no such file"), "\"/key\": no such file"), (Ok("\n"), "\"/key\" has not 1 to 80")]
     {

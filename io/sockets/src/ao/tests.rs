@@ -1,7 +1,7 @@
 use super::*;
 
 fn key(send_id: u8, receive_id: u8, algorithm: AoAlgorithm) -> AoKey {
-    let secret = Secret::new(b"key").unwrap();
+    let secret = Secret::new("key").unwrap();
     AoKey { send_id, receive_id, algorithm, include_options: true, secret }
 }
 

@@ -1,7 +1,9 @@
+use inet::AoAlgorithm;
+
 use super::*;
 
 fn key(id: u8, secret: &str) -> AoKey {
-    let secret = Secret::new(secret.as_bytes()).unwrap();
+    let secret = Secret::new(secret).unwrap();
     let algorithm = AoAlgorithm::HmacSha1;
     AoKey { send_id: id, receive_id: id, algorithm, include_options: true, secret }
 }
@@ -31,7 +33,7 @@ fn a_key_that_a_wider_place_has_is_there_once_and_another_of_its_id_is_refused()
         only("10.1.0.1", &[one.clone(), key(3, "three")]),
         only("10.1.0.2", &[key(2, "another")]),
         only("11.0.0.1", &[key(1, "elsewhere")]),
-        Peer { auth: Auth::Md5(Secret::new(b"md5").unwrap()), ..only("10.1.0.3", &[]) },
+        Peer { auth: Auth::Md5(Secret::new("md5").unwrap()), ..only("10.1.0.3", &[]) },
     ];
     let (keys, wrong) = Peers::new(all).keys();
     let of = |prefix: &str| match keys.get(&place(prefix)) {

@@ -4,7 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::{Auth, Event, Listen, Peer, Secret, Sockets, options};
+use inet::Secret;
+
+use crate::{Auth, Event, Listen, Peer, Sockets, options};
 
 /// A connection that the kernel took before the listener had the key has it all the same.
 #[tokio::test]
@@ -15,7 +17,7 @@ async fn a_connection_before_its_key_has_it_too() {
     let Some(Event::Listening { address }) = events.recv().await else { panic!() };
     // Nothing is awaited: the listener's task sees it when the key is wanted already.
     let mut stream = std::net::TcpStream::connect(address).unwrap();
-    let auth = Auth::Md5(Secret::new(b"key").unwrap());
+    let auth = Auth::Md5(Secret::new("key").unwrap());
     sockets.set_peers(vec![Peer { auth: auth.clone(), ..Peer::plain(localhost) }]);
     let Some(Event::Accepted { conn, .. }) = events.recv().await else { panic!() };
     sockets.adopt(conn, 1);

@@ -1,6 +1,7 @@
 //! `sart bgp`.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -95,7 +96,7 @@ pub(crate) struct Tables {
     #[arg(value_name = "TABLE", value_parser = FirstParser)]
     pub(crate) first: Option<First>,
     /// Only this prefix; of an address, the longest prefix that it is in.
-    #[arg(value_name = "PREFIX")]
+    #[arg(value_name = "PREFIX", value_parser = behind_table)]
     pub(crate) prefix: Option<Net>,
     /// The table's neighbor; of `loc`, only paths that came from it: its address or name.
     #[arg(long)]
@@ -142,6 +143,20 @@ impl FromStr for Net {
             Err(_) => text.parse().map(Net::Prefix),
         }
     }
+}
+
+impl fmt::Display for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Net::Prefix(prefix) => prefix.fmt(f),
+            Net::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Reads what stands behind the table, where some look for the neighbor.
+fn behind_table(text: &str) -> Result<Net, String> {
+    text.parse().map_err(|error: PrefixError| format!("{error}; a neighbor goes with --neighbor"))
 }
 
 /// Reads it, and names the tables to help and completion.

@@ -2,25 +2,25 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use inet::Prefix;
-
-use super::FamilyArgs;
+use super::{FamilyArgs, Net};
 use crate::help;
+use clap::{Args, Subcommand};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Fib {
     /// Shows all routes that the router wants in the kernel, and whether they are there.
     #[command(after_help = help::FIB)]
     List {
+        /// Only this prefix; of an address, the longest prefix that it is in.
+        prefix: Option<Net>,
         #[command(flatten)]
         family: FamilyArgs,
     },
     /// Shows one route that the router wants in the kernel, or all.
     #[command(after_help = help::FIB)]
     Get {
-        /// Only this prefix.
-        prefix: Option<Prefix>,
+        /// Only this prefix; of an address, the longest prefix that it is in.
+        prefix: Option<Net>,
         #[command(flatten)]
         family: FamilyArgs,
     },

@@ -88,6 +88,7 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
             line(name, value);
         }
     }
+    line("Perhaps", perhaps(n).to_owned());
     line("Times lost", n.flaps.to_string());
     line("Times up", n.established.to_string());
     line("Retries", some(n.connect_retries));
@@ -130,6 +131,18 @@ pub(crate) fn neighbor(n: &v1::Neighbor) -> String {
     let header = ["FAMILY", "IN USE", "RECEIVED", "ACCEPTED", "SENT", "STALE", "LIMIT"];
     let _ = writeln!(text, "\n{}", table(header, rows));
     text
+}
+
+/// What may be behind silence: a segment that is signed otherwise, or not at all, is dropped without
+/// a word (RFC 2385 section 2, RFC 5925 section 7.3).
+fn perhaps(n: &v1::Neighbor) -> &'static str {
+    let is_silent = |error: &v1::SessionError| error.message.ends_with("no answer in time");
+    let silent = n.last_error.as_ref().is_some_and(is_silent);
+    let down = n.state() != v1::SessionState::Established;
+    match (silent && down, n.authentication.as_str()) {
+        (false, _) | (true, "") => "",
+        (true, _) => "nobody is there, or the key is another one at the other end",
+    }
 }
 
 /// The ids of keys of TCP-AO, as they are sent and received.
@@ -307,4 +320,31 @@ fn millis(time: u32) -> String {
 /// A number that says something only when it is not zero.
 fn some(number: u64) -> String {
     if number == 0 { String::new() } else { number.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_with_a_key_may_be_another_key() {
+        let neighbor = |authentication: &str, message: &str| v1::Neighbor {
+            authentication: authentication.to_owned(),
+            last_error: Some(v1::SessionError {
+                message: message.to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let silent = "cannot connect: no answer in time";
+        for (authentication, message, hint) in [
+            ("md5", silent, true),
+            ("tcp-ao", silent, true),
+            ("", silent, false),
+            ("md5", "cannot connect: Connection refused (os error 111)", false),
+        ] {
+            let text = super::neighbor(&neighbor(authentication, message));
+            assert_eq!(text.contains("the key is another one"), hint, "{text}");
+        }
+    }
 }

@@ -244,9 +244,15 @@ fn answer(call: Call) {
             let next_hops = vec![format!("{}%eth0", request.family)];
             let prefix = "10.0.0.0/8".to_owned();
             let kernel_next_hops = vec![format!("{}%eth1*2", request.family)];
-            let table = 254;
-            let entry =
-                v1::FibEntry { prefix, next_hops, kernel_next_hops, table, ..Default::default() };
+            let (table, source) = (254, request.prefix);
+            let entry = v1::FibEntry {
+                prefix,
+                next_hops,
+                kernel_next_hops,
+                table,
+                source,
+                ..Default::default()
+            };
             reply.send(Ok(v1::FibPage { entries: vec![entry], more: false }));
         }
         Call::Reset(request, reply) => {

@@ -301,6 +301,14 @@ impl Router {
     /// What one slice finds; at least one prefix.
     fn fib(&self, request: &v1::GetFibRequest) -> Result<v1::FibPage, Refusal> {
         let began = Instant::now();
+        if let Ok(address) = request.prefix.parse::<IpAddr>() {
+            let all = (0..=Family::of(&address).bits()).rev();
+            let mut all = all.filter_map(|bits| Prefix::truncated(address, bits).ok());
+            let longest = all.find_map(|prefix| self.parts.table.route(&prefix));
+            let place = self.parts.placement.place;
+            let shown = longest.map(|view| show::fib(&view, place, |link| self.link(link)));
+            return Ok(v1::FibPage { entries: shown.into_iter().collect(), more: false });
+        }
         let mut page = Page::new(&request.family, &request.prefix, &request.after, request.limit)?;
         let shown = |view| show::fib(&view, self.parts.placement.place, |link| self.link(link));
         if let Some(only) = page.only {

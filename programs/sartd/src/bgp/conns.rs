@@ -99,10 +99,13 @@ impl Router {
         let now = self.parts.clock.now();
         match event {
             Listening { address } => {
+                self.parts.publisher.changed();
                 self.deaf.remove(&address);
                 tracing::info!(%address, "listening for BGP");
+                self.look_at_keys();
             }
             ListenFailed { address, reason } => {
+                self.parts.publisher.changed();
                 tracing::warn!(%address, reason, "cannot listen for BGP; sessions we dial work");
                 self.deaf.insert(address, reason);
             }

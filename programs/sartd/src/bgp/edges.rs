@@ -10,7 +10,7 @@ use bgp_speaker::{BfdSession, Input, KernelRoute, PeerSource, TcpOptions, TcpPee
 use inet::{LinkName, NextHop, Prefix, ScopedAddr, Timestamp, is_link_local};
 use node_api::v1;
 use route_table::{LinkIndex, Origin, Redistributed, RouteTable, Selector};
-use sockets::{Found, Neighbors};
+use sockets::{Found, Neighbors, PeerError};
 
 use super::bfd_task::{BfdTask, Standing};
 use super::clock::Clock;
@@ -49,6 +49,20 @@ impl Edges {
         self.peers.iter()
     }
 
+    /// Notes whose key is not in force; says whether others than before.
+    fn note_keys(&mut self, wrong: &[PeerError]) -> bool {
+        let mut errors = BTreeMap::new();
+        for (who, tcp) in &self.peers {
+            // The sockets have one key for an address on all links.
+            let theirs = wrong.iter().find(|error| error.who == socket_who(*who));
+            let reason = theirs.map(|error| error.reason.clone()).or(keys::auth(tcp).err());
+            errors.extend(reason.map(|reason| (*who, reason)));
+        }
+        let changed = errors != self.key_errors;
+        self.key_errors = errors;
+        changed
+    }
+
     /// The address to dial: a link-local one with its link.
     pub(super) fn dialled(
         &self,
@@ -75,6 +89,11 @@ impl Edges {
         });
         let bfd = self.bfd.failure().map(|reason| ("BfdFailed", reason));
         keys.chain(bfd).collect()
+    }
+
+    /// Whether something may be known here of a peer.
+    pub(super) fn concern(&self, address: ScopedAddr) -> bool {
+        !self.key_errors.is_empty() || self.sessions.iter().any(|session| session.peer == address)
     }
 
     /// Lays over a peer what is known of it here.
@@ -122,29 +141,22 @@ pub(super) fn next_hop(address: ScopedAddr) -> NextHop {
 impl Router {
     /// All peers as TCP must know them.
     pub(super) fn tcp_peers(&mut self, peers: Vec<TcpPeer>) {
-        let mut errors = BTreeMap::new();
-        let mut known = Vec::with_capacity(peers.len());
         let vrf = self.bound_to();
-        for peer in &peers {
-            match tcp_peer(peer, vrf) {
-                Ok(peer) => known.push(peer),
-                // Left out: it is not let in, and a dial is refused below.
-                Err(reason) => {
-                    errors.insert(peer.who, reason);
-                }
-            }
-        }
-        for error in self.parts.sockets.set_peers(known) {
-            // The sockets have one key for an address on all links.
-            let is = |peer: &&TcpPeer| socket_who(peer.who) == error.who;
-            for peer in peers.iter().filter(is) {
-                errors.insert(peer.who, error.reason.clone());
-            }
-        }
+        // One without is left out: it is not let in, and a dial is refused.
+        let known = peers.iter().filter_map(|peer| tcp_peer(peer, vrf).ok()).collect();
+        let wrong = self.parts.sockets.set_peers(known);
         let edges = &mut self.parts.edges;
-        edges.key_errors = errors;
         edges.peers = peers.into_iter().map(|peer| (peer.who, peer.tcp)).collect();
+        edges.note_keys(&wrong);
         self.refresh_bfd();
+    }
+
+    /// A listener has opened: perhaps without a key that is wanted.
+    pub(super) fn look_at_keys(&mut self) {
+        let wrong = self.parts.sockets.without_key();
+        if self.parts.edges.note_keys(&wrong) {
+            self.parts.publisher.changed();
+        }
     }
 
     /// The links on which neighbors are to be found.
@@ -221,7 +233,7 @@ impl Router {
             },
         });
         let selectors = selectors.collect();
-        self.parts.table.handle(now, route_table::Input::Redistribute(selectors));
+        self.table_input(now, route_table::Input::Redistribute(selectors));
     }
 
     /// A route of the kernel's is there, is different, or is gone.

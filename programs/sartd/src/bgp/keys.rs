@@ -1,8 +1,8 @@
 //! Keys of TCP: from what is wanted to what the sockets set.
 
-use bgp_speaker::{AoAlgorithm, AoKey, Desired, TcpAo, TcpOptions, Who};
+use bgp_speaker::{Desired, TcpAo, TcpOptions, Who};
 use node_api::v1;
-use sockets::{AoProbe, Auth, Secret};
+use sockets::{AoProbe, Auth};
 
 use super::edges;
 
@@ -10,28 +10,10 @@ use super::edges;
 pub(super) fn auth(tcp: &TcpOptions) -> Result<Auth, String> {
     match (&tcp.password, &tcp.ao) {
         (None, None) => Ok(Auth::None),
-        (Some(key), None) => secret(key).map(Auth::Md5),
-        (None, Some(ao)) => Ok(Auth::Ao(ao.keys.iter().map(key).collect::<Result<_, String>>()?)),
+        (Some(key), None) => Ok(Auth::Md5(key.clone())),
+        (None, Some(ao)) => Ok(Auth::Ao(ao.keys.clone())),
         (Some(_), Some(_)) => Err("`tcp_ao` goes not together with `password`".to_owned()),
     }
-}
-
-fn key(key: &AoKey) -> Result<sockets::AoKey, String> {
-    Ok(sockets::AoKey {
-        send_id: key.send_id,
-        receive_id: key.receive_id,
-        algorithm: match key.algorithm {
-            AoAlgorithm::HmacSha1 => sockets::AoAlgorithm::HmacSha1,
-            AoAlgorithm::AesCmac => sockets::AoAlgorithm::AesCmac,
-            AoAlgorithm::HmacSha256 => sockets::AoAlgorithm::HmacSha256,
-        },
-        include_options: key.include_options,
-        secret: secret(&key.secret)?,
-    })
-}
-
-fn secret(secret: &bgp_speaker::Secret) -> Result<Secret, String> {
-    Secret::new(secret.reveal().as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The peers of a document that can have no session, since this kernel does not sign as it is

@@ -1,8 +1,9 @@
-//! The router's metrics: what was published last, read at each scrape.
+//! The router's metrics: what is so when a scrape comes.
 
 use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use node_api::v1;
 use prometheus_client::collector::Collector;
@@ -13,6 +14,16 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use route_table::LAG_BUCKETS;
+use tokio::sync::mpsc;
+
+/// How long a scrape waits for the router's task. Then it shows what was so at the last one.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// Scrapes that follow so soon are shown the same: whoever can reach the port may scrape.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Scrapes that may wait for the router's task.
+const SCRAPES: usize = 4;
 
 /// What the collector shows.
 #[derive(Debug, Default)]
@@ -21,33 +32,38 @@ pub(super) struct Shown {
     pub(super) counts: bgp_speaker::Counts,
     pub(super) fib: route_table::Stats,
     pub(super) fib_counters: route_table::Counters,
-    pub(super) conditions: usize,
     pub(super) monitors: super::monitor::Shown,
 }
 
-/// Shared between the router's task, which writes it, and scrapes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct View(Arc<Mutex<Shown>>);
+/// One that wants to be answered by the router's task.
+#[derive(Debug)]
+pub(super) struct Scrape(SyncSender<Shown>);
+
+/// Asks the router's task. It waits on the thread that encodes, which is nobody else's.
+#[derive(Debug)]
+struct View {
+    scrapes: mpsc::Sender<Scrape>,
+    last: Mutex<(Option<Instant>, Arc<Shown>)>,
+}
 
 #[derive(Debug)]
 pub(super) struct Metrics {
-    view: View,
+    scrapes: mpsc::Sender<Scrape>,
     loop_time: Histogram,
     write_failures: Counter,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Metrics {
-        Metrics {
-            view: View::default(),
+    /// Metrics, and where the router's task is asked.
+    pub(super) fn new() -> (Metrics, mpsc::Receiver<Scrape>) {
+        let (scrapes, asked) = mpsc::channel(SCRAPES);
+        let metrics = Metrics {
+            scrapes,
             // 10 µs to 10 s.
             loop_time: Histogram::new(exponential_buckets(1e-5, 10.0, 7)),
             write_failures: Counter::default(),
-        }
-    }
-
-    pub(super) fn view(&self) -> View {
-        self.view.clone()
+        };
+        (metrics, asked)
     }
 
     pub(super) fn loop_time(&self) -> Histogram {
@@ -70,21 +86,46 @@ impl Metrics {
             "Routes that the kernel refused",
             self.write_failures.clone(),
         );
-        registry.register_collector(Box::new(self.view.clone()));
+        let view = View { scrapes: self.scrapes.clone(), last: Mutex::default() };
+        registry.register_collector(Box::new(view));
         registry
     }
 }
 
+impl Scrape {
+    /// Answers. One that has waited too long is no error.
+    pub(super) fn answer(&self, shown: Shown) {
+        let _ = self.0.try_send(shown);
+    }
+}
+
 impl View {
-    pub(super) fn update(&self, change: impl FnOnce(&mut Shown)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    /// What is so now, or was at the last scrape when the router's task says nothing in time.
+    fn now(&self) -> Arc<Shown> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, shown) = &mut *last;
+        if at.is_none_or(|at| at.elapsed() >= FRESH)
+            && let Ok(now) = self.ask()
+        {
+            (*at, *shown) = (Some(Instant::now()), Arc::new(now));
+        }
+        Arc::clone(shown)
+    }
+
+    fn ask(&self) -> Result<Shown, RecvTimeoutError> {
+        let (to, answer) = sync_channel(1);
+        match self.scrapes.try_send(Scrape(to)) {
+            Ok(()) => answer.recv_timeout(ANSWER_TIME),
+            Err(_) => Err(RecvTimeoutError::Timeout),
+        }
     }
 }
 
 impl Collector for View {
     fn encode(&self, mut to: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gauge(&mut to, "sart_router_conditions", "Conditions that hold", shown.conditions)?;
+        let shown = self.now();
+        let conditions = shown.neighbors.conditions.len();
+        gauge(&mut to, "sart_router_conditions", "Conditions that hold", conditions)?;
         gauge(&mut to, "sart_bgp_prefixes", "Prefixes in the tables", shown.counts.prefixes)?;
         gauge(&mut to, "sart_bgp_paths", "Paths in the tables", shown.counts.paths)?;
         let sets = shown.counts.attribute_sets;
@@ -295,11 +336,17 @@ mod tests {
 
     use node_api::v1;
 
-    use super::Metrics;
+    use super::{Metrics, Shown};
+
+    fn scrape(metrics: &prometheus_client::registry::Registry) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, metrics).unwrap();
+        text
+    }
 
     #[test]
-    fn a_scrape_shows_what_was_published_last() {
-        let metrics = Metrics::new();
+    fn a_scrape_shows_what_the_router_answers() {
+        let (metrics, mut scrapes) = Metrics::new();
         let family =
             v1::FamilyStatus { family: "ipv4".to_owned(), received: 7, ..Default::default() };
         let peer = v1::Neighbor {
@@ -318,9 +365,13 @@ mod tests {
             ..Default::default()
         };
         let list = v1::NeighborList { neighbors: vec![peer], ..Default::default() };
-        metrics.view().update(|shown| shown.neighbors = Arc::new(list));
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &metrics.registry()).unwrap();
+        let registry = metrics.registry();
+        let router = std::thread::spawn(move || {
+            let scrape = scrapes.blocking_recv().unwrap();
+            scrape.answer(Shown { neighbors: Arc::new(list), ..Shown::default() });
+        });
+        let text = scrape(&registry);
+        router.join().unwrap();
         for line in [
             r#"sart_bgp_peer_state{peer="10.0.0.1",name="spine0"} 6"#,
             r#"sart_bgp_peer_prefixes_received{peer="10.0.0.1",name="spine0",family="ipv4"} 7"#,
@@ -332,5 +383,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        // The router is no more: what was so last is shown still.
+        let again = scrape(&registry);
+        assert!(again.contains(r#"sart_bgp_peer_state{peer="10.0.0.1",name="spine0"} 6"#));
     }
 }

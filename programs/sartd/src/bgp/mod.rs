@@ -19,6 +19,7 @@ mod links;
 mod listeners;
 mod metrics;
 mod monitor;
+mod neighbors;
 mod owners;
 mod place;
 #[cfg(test)]
@@ -45,7 +46,7 @@ pub(crate) use listeners::open_health;
 pub(crate) use metrics::{fib as encode_fib, fib_counters as encode_fib_counters};
 pub(crate) use place::owners_of as fib_owners;
 pub(crate) use publish::Census;
-pub(crate) use store::{remove_all as remove_run_dir, write_whole};
+pub(crate) use store::{LOCK, remove_all as remove_run_dir, write_whole};
 pub(crate) use vrf::no_vrf;
 
 /// Where the router keeps its socket and the stored documents.

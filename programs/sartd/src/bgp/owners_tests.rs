@@ -170,7 +170,7 @@ fn a_run_directory_has_one_router() {
     let directory = RunDir::new();
     let _first = directory.owners(&[]);
     let second = Store::open(&directory.0).unwrap_err().to_string();
-    assert!(second.contains("another router uses"), "{second}");
+    assert!(second.contains("already-running: a router uses"), "{second}");
 }
 
 #[test]

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_speaker::PeerSnapshot;
+use bgp_speaker::{Glance, PeerSnapshot};
 use health::{CheckHandle, Checks};
-use inet::{Prefix, Timestamp};
+use inet::{Prefix, ScopedAddr, Timestamp};
 use node_api::{OnDemand, v1};
 use route_table::{RouteState, RouteTable, Stats};
 use tokio::sync::watch;
 
 use super::answers::SLICE;
-use super::metrics::View;
+use super::metrics::{Scrape, Shown};
 use super::monitor::Shown as Monitors;
+use super::neighbors::Made;
 use super::owners::FILE;
 use super::router::Router;
 use super::show;
@@ -21,8 +22,8 @@ use super::show;
 /// The shortest time between two lists of neighbors.
 const NEIGHBORS_EVERY: Duration = Duration::from_millis(250);
 
-/// The same where only counters have moved: with many peers some message comes all the time.
-const COUNTERS_EVERY: Duration = Duration::from_secs(2);
+/// The same while routes come and go, which moves no more than their counts.
+const COUNTS_EVERY: Duration = Duration::from_secs(2);
 
 /// The shortest time between two looks at what is sent to whom.
 const ADVERTISED_EVERY: Duration = Duration::from_secs(1);
@@ -33,14 +34,15 @@ const FIB_EVERY: Duration = Duration::from_secs(5);
 /// What is published, and when it is due.
 pub(super) struct Publisher {
     neighbors: watch::Sender<Arc<v1::NeighborList>>,
+    made: Made<Glance>,
     advertised: OnDemand<v1::AdvertisedList>,
-    view: View,
-    /// Those that were told last.
-    conditions: Vec<v1::Condition>,
     kernel: CheckHandle,
     tables: CheckHandle,
-    /// A count of the FIB under way.
+    /// The FIB as it was counted last, and a count under way.
+    fib: Stats,
     census: Option<Census>,
+    /// The speaker's changes that are seen to.
+    seen: u64,
     neighbors_due: Due,
     advertised_due: Due,
     fib_due: Due,
@@ -63,15 +65,16 @@ struct Due {
 }
 
 impl Publisher {
-    pub(super) fn new(checks: &Checks, view: View) -> Publisher {
+    pub(super) fn new(checks: &Checks) -> Publisher {
         Publisher {
             neighbors: watch::Sender::default(),
+            made: Made::default(),
             advertised: OnDemand::new(),
-            view,
-            conditions: Vec::new(),
             kernel: checks.add("kernel", "its routes were not read yet"),
             tables: checks.add("tables", "not looked at yet"),
+            fib: Stats::default(),
             census: None,
+            seen: 0,
             neighbors_due: Due::new(NEIGHBORS_EVERY),
             advertised_due: Due::new(ADVERTISED_EVERY),
             fib_due: Due::new(FIB_EVERY),
@@ -94,14 +97,20 @@ impl Publisher {
     /// Something may look different now.
     pub(super) fn changed(&mut self) {
         self.neighbors_due.every = NEIGHBORS_EVERY;
-        self.counted();
+        (self.neighbors_due.changed, self.advertised_due.changed) = (true, true);
     }
 
-    /// Messages have come or gone; what they change beside counters is told of as it happens.
-    pub(super) fn counted(&mut self) {
-        for due in [&mut self.neighbors_due, &mut self.advertised_due, &mut self.fib_due] {
-            due.changed = true;
+    /// The speaker has come so far. What has changed in it beside counts of routes is told of as it
+    /// happens; KEEPALIVE messages change nothing.
+    fn come_to(&mut self, changes: u64) {
+        if std::mem::replace(&mut self.seen, changes) != changes {
+            (self.neighbors_due.changed, self.advertised_due.changed) = (true, true);
         }
+    }
+
+    /// Routes of the FIB may have another state.
+    pub(super) fn fib_changed(&mut self) {
+        self.fib_due.changed = true;
     }
 
     /// The kernel's routes were read.
@@ -121,9 +130,11 @@ impl Router {
     /// Publishes what is due.
     pub(super) fn publish(&mut self) {
         let now = self.parts.clock.now();
+        self.parts.publisher.come_to(self.parts.speaker.changes());
         if self.parts.publisher.neighbors_due.take(now) {
-            self.parts.publisher.neighbors_due.every = COUNTERS_EVERY;
+            self.parts.publisher.neighbors_due.every = COUNTS_EVERY;
             self.publish_neighbors();
+            self.parts.publisher.neighbors_due.changed = self.monitor.writes_files();
         }
         // Each prefix is looked at for each peer: for nobody that is not done.
         if !self.parts.publisher.advertised.is_watched() {
@@ -139,28 +150,45 @@ impl Router {
         if let Some(census) = &mut publisher.census
             && census.go_on(SLICE, &self.parts.table)
         {
-            let (stats, counters) = (census.stats, self.parts.table.counters());
+            publisher.fib = census.stats;
             publisher.census = None;
-            publisher.view.update(|shown| (shown.fib, shown.fib_counters) = (stats, counters));
         }
     }
 
-    fn publish_neighbors(&mut self) {
-        let list = Arc::new(v1::NeighborList {
-            neighbors: self.neighbors(),
-            conditions: self.conditions(),
-        });
-        let (counts, conditions) = (self.parts.speaker.counts(), list.conditions.len());
-        self.tell_conditions(&self.parts.publisher.conditions, &list.conditions);
-        self.parts.publisher.conditions.clone_from(&list.conditions);
+    /// Answers a scrape with what is so now; the FIB is as it was counted last.
+    pub(super) fn scraped(&mut self, scrape: &Scrape) {
+        self.publish_neighbors();
         let (stations, mrt) = self.monitor.show();
-        let publisher = &self.parts.publisher;
-        publisher.view.update(|shown| {
-            shown.monitors = Monitors { stations, mrt };
-            shown.neighbors = Arc::clone(&list);
-            shown.counts = counts;
-            shown.conditions = conditions;
+        let neighbors = Arc::clone(&self.parts.publisher.neighbors.borrow());
+        scrape.answer(Shown {
+            neighbors,
+            counts: self.parts.speaker.counts(),
+            fib: self.parts.publisher.fib,
+            fib_counters: self.parts.table.counters(),
+            monitors: Monitors { stations, mrt },
         });
+    }
+
+    fn publish_neighbors(&mut self) {
+        let mut made = std::mem::take(&mut self.parts.publisher.made);
+        let conditions = self.conditions();
+        self.parts.publisher.neighbors.send_if_modified(|list| {
+            let list = Arc::make_mut(list);
+            let news = made.renew(&mut list.neighbors, self.glances(), |address| {
+                Some(self.neighbor(&self.parts.speaker.peer(address)?))
+            });
+            for (address, entry) in made.addresses().zip(&mut list.neighbors) {
+                if let Some(traffic) = self.parts.speaker.traffic(address) {
+                    show::traffic(&traffic, entry);
+                }
+            }
+            self.tell_conditions(&list.conditions, &conditions);
+            let others = list.conditions != conditions;
+            list.conditions = conditions;
+            news || others
+        });
+        self.parts.publisher.made = made;
+        let publisher = &self.parts.publisher;
         if let Some(lost) = &self.kernel_lost {
             // It passes again with the next snapshot.
             publisher.kernel.fail(lost);
@@ -171,11 +199,13 @@ impl Router {
         } else {
             publisher.tables.pass();
         }
-        publisher.neighbors.send_if_modified(|old| {
-            let changed = without_traffic(old) != without_traffic(&list);
-            *old = list;
-            changed
-        });
+    }
+
+    /// A glance at each peer; none at those of which something is known that is not the speaker's.
+    fn glances(&self) -> impl Iterator<Item = (ScopedAddr, Option<Glance>)> {
+        let edges = &self.parts.edges;
+        let glances = self.parts.speaker.glances();
+        glances.map(|(address, glance)| (address, Some(glance).filter(|_| !edges.concern(address))))
     }
 
     /// All peers as the API shows them.
@@ -323,22 +353,6 @@ impl Due {
         }
         due
     }
-}
-
-/// The list without what changes with every KEEPALIVE: that alone is no news.
-fn without_traffic(list: &v1::NeighborList) -> v1::NeighborList {
-    let mut list = list.clone();
-    for session in list.neighbors.iter_mut().filter_map(|neighbor| neighbor.session.as_mut()) {
-        (session.messages_in, session.messages_out) = (0, 0);
-        (session.updates_in, session.updates_out) = (0, 0);
-    }
-    for neighbor in &mut list.neighbors {
-        (neighbor.received, neighbor.sent, neighbor.queued_bytes) = (None, None, 0);
-        if let Some(bfd) = &mut neighbor.bfd {
-            (bfd.packets_sent, bfd.packets_received) = (0, 0);
-        }
-    }
-    list
 }
 
 #[cfg(test)]

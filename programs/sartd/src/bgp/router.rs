@@ -23,6 +23,7 @@ use super::edges::{self, Edges};
 use super::file::{Read, Reader};
 use super::installs::Installs;
 use super::listeners::Failures;
+use super::metrics::Scrape;
 use super::monitor::Monitor;
 use super::owners::Owners;
 use super::place::Placement;
@@ -73,6 +74,7 @@ pub(super) struct Inputs {
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) neighbors: mpsc::Receiver<Found>,
     pub(super) files: mpsc::Receiver<Read>,
+    pub(super) scrapes: mpsc::Receiver<Scrape>,
 }
 
 /// The router.
@@ -225,6 +227,10 @@ impl Router {
                     self.reloaded(read);
                     self.parts.publisher.changed();
                 }
+                Some(scrape) = inputs.scrapes.recv() => {
+                    woken = Instant::now();
+                    self.scraped(&scrape);
+                }
                 () = until(wake) => woken = Instant::now(),
                 // The runtime's timers have whole milliseconds: work that goes on waits for none.
                 () = tokio::task::yield_now(), if self.is_busy() => woken = Instant::now(),
@@ -240,10 +246,7 @@ impl Router {
 
     /// Takes this event and those that wait behind it, up to a burst.
     fn take_events(&mut self, waiting: &mut mpsc::Receiver<Event>, first: Option<Event>) {
-        burst::take(waiting, first, |event| {
-            self.parts.publisher.counted();
-            self.socket(event)
-        });
+        burst::take(waiting, first, |event| self.socket(event));
     }
 
     /// Ends the sessions, with or without a word, and takes the routes away or leaves them.
@@ -358,6 +361,7 @@ impl Router {
             Output::Redistribute(wanted) => self.redistribute(now, &wanted),
             Output::Settled => {
                 self.settled = true;
+                self.parts.publisher.changed();
                 self.sweep_at = Some(if self.parts.restarting { now + SWEEP_DELAY } else { now });
                 // From here on a session that is lost leaves the forwarding state as it is.
                 let families = Family::ALL.into_iter().collect();
@@ -398,16 +402,17 @@ impl Router {
 
     pub(super) fn table_input(&mut self, now: Timestamp, input: route_table::Input) {
         self.parts.table.handle(now, input);
+        self.parts.publisher.fib_changed();
     }
 
     fn tick(&mut self) {
         let now = self.parts.clock.now();
         if self.parts.speaker.wake_at().is_some_and(|(at, _)| at <= now) {
             self.parts.speaker.tick(now);
-            self.parts.publisher.counted();
         }
         if self.parts.table.wake_at().is_some_and(|at| at <= now) {
             self.parts.table.tick(now);
+            self.parts.publisher.fib_changed();
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.sweep_at = None;

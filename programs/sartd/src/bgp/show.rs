@@ -8,7 +8,7 @@ use bgp_policy::{CommunityKind, ExtendedPattern, Policy};
 use bgp_session::{
     AsnMatch, By, Conn, Counters, FailureReport, Negotiated, State, capability_words,
 };
-use bgp_speaker::{PeerSnapshot, PeerSource, RouteView, TableRow};
+use bgp_speaker::{PeerSnapshot, PeerSource, RouteView, TableRow, Traffic};
 use inet::{Family, Prefix};
 use node_api::v1;
 use route_table::{KernelTarget, Leg, LinkIndex, RouteState};
@@ -44,7 +44,7 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         let names = policy.iter().flat_map(Policy::definitions);
         names.map(|(name, _)| name.to_owned()).collect()
     };
-    v1::Neighbor {
+    let mut shown = v1::Neighbor {
         name: config.name.clone().unwrap_or_else(|| wanted.key().to_string()),
         address: wanted.key().to_string(),
         // Of a peer that may have one of several, the one that it has.
@@ -64,7 +64,6 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         passive: config.passive,
         idle_reason: status.idle.map(|idle| idle.reason.to_string()).unwrap_or_default(),
         idle_until: status.idle.and_then(|idle| idle.until).map_or(0, |at| clock.unix(at)),
-        bfd: None,
         interface: wanted.tcp.interface.map(|link| link.to_string()).unwrap_or_default(),
         import: policies(&wanted.rules.import),
         export: policies(&wanted.rules.export),
@@ -78,12 +77,22 @@ pub(super) fn neighbor(clock: &Clock, peer: &PeerSnapshot) -> v1::Neighbor {
         established: status.established,
         connect_retries: status.connect_retries,
         configured_hold_time: config.hold_time.into(),
-        queued_bytes: peer.waiting as u64,
-        received: Some(messages(&status.received)),
-        sent: Some(messages(&status.sent)),
-        key_error: String::new(),
         capabilities_sent: offered(&status.offered),
         capabilities_received: offered(&status.received_capabilities),
+        ..Default::default()
+    };
+    traffic(&peer.traffic(), &mut shown);
+    shown
+}
+
+/// Lays a peer's traffic over what it was before.
+pub(super) fn traffic(traffic: &Traffic, to: &mut v1::Neighbor) {
+    let Traffic { received, sent, waiting } = traffic;
+    (to.received, to.sent) = (Some(messages(received)), Some(messages(sent)));
+    to.queued_bytes = *waiting as u64;
+    if let Some(session) = &mut to.session {
+        (session.messages_in, session.messages_out) = (received.total(), sent.total());
+        (session.updates_in, session.updates_out) = (received.update, sent.update);
     }
 }
 
@@ -99,17 +108,12 @@ fn offered(capabilities: &[Capability]) -> Vec<String> {
 }
 
 fn session(peer: &PeerSnapshot, negotiated: &Negotiated) -> v1::Session {
-    let PeerSnapshot { status, local, .. } = peer;
     v1::Session {
-        local_address: local.map(|address| address.to_string()).unwrap_or_default(),
+        local_address: peer.local.map(|address| address.to_string()).unwrap_or_default(),
         remote_router_id: negotiated.router_id.to_string(),
         hold_time: negotiated.hold_time.into(),
         keepalive_time: negotiated.keepalive_time.into(),
         capabilities: capabilities(negotiated),
-        messages_in: status.received.total(),
-        messages_out: status.sent.total(),
-        updates_in: status.received.update,
-        updates_out: status.sent.update,
         by: match negotiated.conn {
             Conn::Outgoing(_) => v1::By::Us as i32,
             Conn::Incoming(_) => v1::By::Peer as i32,
@@ -119,6 +123,7 @@ fn session(peer: &PeerSnapshot, negotiated: &Negotiated) -> v1::Session {
         send_hold_time: negotiated.send_hold_time,
         remote_role: negotiated.role.map(|role| role.to_string()).unwrap_or_default(),
         restart_time: negotiated.graceful_restart.as_ref().map(|gr| gr.restart_time.into()),
+        ..Default::default()
     }
 }
 

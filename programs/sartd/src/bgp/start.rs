@@ -132,8 +132,8 @@ pub(super) async fn run(
 
     let (calls, requests) = mpsc::channel(CALLS);
     let checks = Checks::new();
-    let metrics = Metrics::new();
-    let publisher = Publisher::new(&checks, metrics.view());
+    let (metrics, scrapes) = Metrics::new();
+    let publisher = Publisher::new(&checks);
     let views = Views { neighbors: publisher.neighbors(), advertised: publisher.advertised() };
     let mut server = Server::new(calls, views);
     server.listen_unix(&args.run_dir.join("router.sock"))?;
@@ -180,8 +180,14 @@ pub(super) async fn run(
         best_watchers,
     };
     parts.publisher.kernel_read();
-    let inputs =
-        Inputs { sockets: socket_events, kernel: kernel_events, calls: requests, neighbors, files };
+    let inputs = Inputs {
+        sockets: socket_events,
+        kernel: kernel_events,
+        calls: requests,
+        neighbors,
+        files,
+        scrapes,
+    };
     let router = Router::new(parts);
 
     let mut terminate = signal(SignalKind::terminate())?;

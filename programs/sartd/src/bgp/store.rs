@@ -4,14 +4,18 @@
 //! is written under another name and renamed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+use crate::held::hold;
+
+/// The file that a router holds for as long as it runs.
+pub(crate) const LOCK: &str = "router.lock";
 
 /// The extension of a document that was set aside begins so; the time follows, in Unix seconds.
 const ASIDE: &str = "broken-";
@@ -60,20 +64,9 @@ impl Store {
         };
         make_directory(directory).map_err(failed)?;
         make_directory(&desired(directory)).map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(directory.join("router.lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                anyhow::bail!("another router uses {}; choose another --run-dir", at());
-            }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(at),
-        }
+        let Some(lock) = hold(&directory.join(LOCK)).map_err(failed)? else {
+            anyhow::bail!("already-running: a router uses {}; choose another --run-dir", at());
+        };
         Ok(Store { directory: directory.to_owned(), _lock: lock })
     }
 
@@ -191,9 +184,11 @@ fn read(path: &Path) -> Result<Stored, Unreadable> {
 /// Removes what routers and agents leave in a run directory; what others keep there stays.
 pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(desired(directory)))?;
-    let router = ["router.running", "router.fib", "router.fib.new", "router.lock", "router.sock"];
-    let others = ["agent.sock", "agent.served", "fib.owners", "fib.owners.new", "fib.sock"];
-    for name in router.into_iter().chain(others) {
+    let router = ["router.running", "router.fib", "router.fib.new", "router.sock", LOCK];
+    let agent = ["agent.sock", "agent.served"];
+    let fib = ["fib.owners", "fib.owners.new", "fib.tables", "fib.tables.new", "fib.sock"];
+    let all = router.into_iter().chain(agent).chain(fib).chain([crate::fib::LOCK]);
+    for name in all {
         absent_is_fine(fs::remove_file(directory.join(name)))?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use inet::{Family, NextHop, Prefix};
+use inet::{Family, NextHop, Prefix, ScopedAddr, is_link_local};
 use node_api::{CallError, Endpoint, RouterClient, Token, v1};
 use route_table::{Target, distance};
 use router_config::{Document, PathGroup, RouterEnd};
@@ -109,13 +109,11 @@ async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, W
         for route in page.routes {
             // What the router itself originates has no neighbor, and leads nowhere from here.
             let used = (route.best || route.multipath) && !route.neighbor.is_empty();
-            let (Ok(prefix), Ok(address)) =
-                (route.prefix.parse::<Prefix>(), route.next_hop.parse::<std::net::IpAddr>())
-            else {
+            let (Ok(prefix), Some(hop)) = (route.prefix.parse::<Prefix>(), next_hop(&route)) else {
                 continue;
             };
             if used && hops.len() < MAX_ROUTES {
-                hops.entry(prefix).or_default().push((NextHop::from(address), 1));
+                hops.entry(prefix).or_default().push((hop, 1));
             }
         }
         if page.cursor.is_empty() || page.cursor == request.cursor {
@@ -128,6 +126,15 @@ async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, W
         Some((prefix, Wish { distance: distance::BGP_EXTERNAL, target }))
     };
     Ok(hops.into_iter().filter_map(wish).collect())
+}
+
+/// A route's next hop; a link-local one is on the link of the neighbor that it came from.
+fn next_hop(route: &v1::Route) -> Option<NextHop> {
+    let address: std::net::IpAddr = route.next_hop.parse().ok()?;
+    let neighbor = route.neighbor.parse::<ScopedAddr>().ok();
+    let interface = neighbor.and_then(|neighbor| neighbor.link());
+    let interface = interface.filter(|_| is_link_local(&address));
+    Some(NextHop { interface, ..NextHop::from(address) })
 }
 
 /// Tells a router what to announce for a channel: the whole of it, after each change, and when the
@@ -264,6 +271,19 @@ mod tests {
         }
         assert!(knows(&owner(3, true), "fib-b", None));
         assert!(!knows(&owner(3, true), "fib-a", None));
+    }
+
+    #[test]
+    fn a_next_hop_on_a_link_is_there_alone() {
+        let hop = |next_hop: &str, neighbor: &str| {
+            let (next_hop, neighbor) = (next_hop.to_owned(), neighbor.to_owned());
+            super::next_hop(&v1::Route { next_hop, neighbor, ..Default::default() })
+        };
+        let words = |next_hop: &str, neighbor: &str| hop(next_hop, neighbor).unwrap().to_string();
+        assert_eq!(words("fe80::1", "fe80::1%eth0"), "fe80::1%eth0");
+        assert_eq!(words("2001:db8::1", "fe80::1%eth0"), "2001:db8::1");
+        assert_eq!(words("10.0.0.1", "10.0.0.1"), "10.0.0.1");
+        assert_eq!(hop("", "10.0.0.1"), None);
     }
 
     #[tokio::test]

@@ -78,6 +78,11 @@ impl Controller {
         controller
     }
 
+    /// Whether routes are written into a table, and not only taken from it.
+    pub(super) fn writes(&self, table: FibPlace) -> bool {
+        self.tables.get(&table).is_some_and(|table| table.config().install)
+    }
+
     /// A VRF's table has this number from now on; none: it is not there. It is to be read anew.
     pub(super) fn place(&mut self, now: Timestamp, vrf: FibPlace, number: Option<u32>) {
         // Whether routes are written stays as it is.

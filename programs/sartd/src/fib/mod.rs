@@ -10,6 +10,7 @@ mod kept;
 mod metrics;
 mod run;
 mod show;
+mod tables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ use crate::logging::LogArgs;
 
 /// The port of health and metrics; a router on the same machine has the one before.
 const DEFAULT_HEALTH_PORT: u16 = 8002;
+
+/// What a controller with the default socket holds, beside it, for as long as it runs.
+pub(crate) const LOCK: &str = "fib.lock";
 
 /// The largest configuration file.
 const MAX_FILE: u64 = 16 << 20;

@@ -1,5 +1,6 @@
 //! The one task that owns the controller, and what it hears from.
 
+mod ends;
 mod vrf;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use super::controller::{Controller, Do};
 use super::kept::Kept;
 use super::metrics::{Count, Metrics, Missing};
 use super::show;
+use super::tables::Tables;
 use crate::bgp::open_health;
 
 /// Events that wait for the controller's task.
@@ -40,8 +42,6 @@ const HEALTH_AGAIN: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How long counting may hold the controller's task at once.
 const SLICE: Duration = Duration::from_micros(400);
-/// How long an answer from the kernel is waited for at the end.
-const END_TIME: Duration = Duration::from_secs(5);
 
 /// What the controller runs with.
 pub(super) struct Settings {
@@ -60,8 +60,8 @@ enum News {
     Kernel(FibPlace, u64, KernelEvent),
     KernelLost(FibPlace, u64, std::io::Error),
     Written(FibPlace, Vec<Input>),
-    /// What was left in the table that a VRF had before is gone.
-    Left(FibPlace),
+    /// Nothing of ours is in a table any more that is not written.
+    Emptied(u32),
     Router(Heard),
 }
 
@@ -73,12 +73,8 @@ struct Writer {
     way: u64,
     listener: AbortHandle,
     routes: OwnRoutes,
-    /// The table that the VRF had before, which is to be emptied.
-    left: Option<OwnRoutes>,
-    /// Its number, until it is empty.
-    emptying: Option<u32>,
-    /// It is being emptied.
-    leaving: bool,
+    /// Tables that the VRF had before, which are to be emptied.
+    left: Vec<OwnRoutes>,
     waiting: Vec<Write>,
     under_way: bool,
 }
@@ -87,6 +83,10 @@ struct Running {
     start: Instant,
     controller: Controller,
     writers: BTreeMap<FibPlace, Writer>,
+    /// Tables with routes of ours.
+    tables: Tables,
+    /// Those of them that are being emptied, or soon will be.
+    emptying: BTreeSet<u32>,
     /// Why VRFs have no table.
     missing: BTreeMap<FibPlace, String>,
     /// What each router is to announce for a channel; none: as before.
@@ -111,6 +111,7 @@ struct Running {
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let Settings { endpoint, health_port, socket, token, keep, restart_time, channels } = settings;
     let (news, mut heard) = mpsc::channel(WAITING);
+    let _held = ends::alone(&socket)?;
     let kept = Kept::open(&socket);
     let controller = Controller::new(channels.clone(), kept.owners());
     let checks = Checks::new();
@@ -122,6 +123,8 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         changed: true,
         count: None,
+        tables: Tables::open(&socket),
+        emptying: BTreeSet::new(),
         missing: BTreeMap::new(),
         kept,
         controller,
@@ -138,8 +141,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let (calls, mut requests) = mpsc::channel(64);
     let mut server = FibServer::new(calls);
-    let advice = "no unix socket (run as root, or choose another with --socket)";
-    server.listen_unix(&socket).context(advice)?;
+    server.listen_unix(&socket).context(ends::NO_SOCKET)?;
     let bound = server.listen_tcp(endpoint, token).await?;
     let registry = Arc::new(metrics.registry());
     tokio::spawn(serve_health(health_port, checks, registry));
@@ -172,6 +174,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
                 let now = running.now();
                 running.controller.sweep(now);
                 running.kept.keep(running.controller.owners());
+                running.empty_others()?;
             }
             () = until(wake) => {
                 let now = running.now();
@@ -193,7 +196,7 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     tracing::info!(keep, "ending");
     server.stop().await;
-    running.goodbye(keep).await
+    running.goodbye(keep, heard).await
 }
 
 impl Running {
@@ -208,19 +211,14 @@ impl Running {
                 // Its device is found among the links that are read at first.
                 FibPlace::Vrf(_) => None,
             };
+            if let Some(number) = number
+                && self.controller.writes(*place)
+            {
+                self.tables.add(number);
+            }
             let (routes, listener) = open(*place, 0, number, &self.news)?;
-            let (left, waiting, under_way) = (None, Vec::new(), false);
-            let writer = Writer {
-                number,
-                way: 0,
-                listener,
-                routes,
-                left,
-                leaving: false,
-                emptying: None,
-                waiting,
-                under_way,
-            };
+            let (left, waiting, under_way) = (Vec::new(), Vec::new(), false);
+            let writer = Writer { number, way: 0, listener, routes, left, waiting, under_way };
             self.writers.insert(*place, writer);
         }
         Ok(())
@@ -280,12 +278,10 @@ impl Running {
                 // Routes stay; whoever started this starts it again, and it finds them.
                 return Err(error).with_context(|| format!("the kernel's news of table {table}"));
             }
-            News::Left(table) => {
-                if let Some(writer) = self.writers.get_mut(&table) {
-                    writer.leaving = false;
-                    writer.emptying = None;
-                }
-                self.follow(table)?;
+            News::Emptied(table) => {
+                self.emptying.remove(&table);
+                self.tables.remove(table);
+                self.follow_missing()?;
             }
             News::Written(table, answers) => {
                 if let Some(writer) = self.writers.get_mut(&table) {
@@ -332,7 +328,9 @@ impl Running {
             if writer.under_way {
                 continue;
             }
-            vrf::empty(*number, writer, &self.news);
+            for left in writer.left.drain(..) {
+                vrf::empty(left, self.news.clone());
+            }
             if writer.waiting.is_empty() {
                 continue;
             }
@@ -395,31 +393,6 @@ impl Running {
         if count.go_on(SLICE, &self.controller, missing, &self.metrics) {
             self.count = None;
         }
-    }
-
-    async fn goodbye(mut self, keep: bool) -> anyhow::Result<()> {
-        // First: they would tell a router anew that has forgotten what is taken back.
-        self.tellers.shutdown().await;
-        if keep {
-            return Ok(());
-        }
-        let mut taken = JoinSet::new();
-        for (endpoint, channel) in std::mem::take(&mut self.routers).into_keys() {
-            let token = self.token.clone();
-            taken.spawn(tokio::time::timeout(END_TIME, async move {
-                bgp::take_back(&endpoint, &channel, token.as_ref()).await;
-            }));
-        }
-        let _ = taken.join_all().await;
-        // A batch under way holds the writer until it is done.
-        for (table, writer) in &self.writers {
-            let here = writer.number.map(|_| &writer.routes);
-            for routes in here.into_iter().chain(&writer.left) {
-                let removed = routes.remove_all().await?;
-                tracing::info!(%table, removed, "our routes are taken away");
-            }
-        }
-        Ok(())
     }
 }
 

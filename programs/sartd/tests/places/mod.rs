@@ -1,5 +1,7 @@
 //! Where routes are written: changed live, over a restart, and cleaned up.
 
+mod vrf;
+
 use node_api::v1;
 
 use crate::world::{Host, Router, World, eventually};
@@ -38,6 +40,10 @@ fn places_change_without_a_gap_and_over_a_restart() {
         eventually("both routes are in the kernel", async || has_routes(&b)).await;
         let before = entry(&right).await;
         assert!(before.installed && before.object != 0, "{before:?}");
+        for (address, entries) in [("10.9.0.77", vec![before.clone()]), ("10.99.0.1", vec![])] {
+            let request = v1::GetFibRequest { prefix: address.to_owned(), ..Default::default() };
+            assert_eq!(right.client().fib(request).await.unwrap().entries, entries);
+        }
         assert_eq!((before.metric, before.distance), (4271, 20));
 
         let monitor = b.monitor_routes();
@@ -138,20 +144,12 @@ fn a_vrf_that_is_missing_is_told_of_and_followed_when_it_comes() {
 
 /// The rest of it, where the kernel has VRFs.
 async fn in_a_vrf(host: &Host, router: &Router, name: &str) {
-    let make = |table: &str| {
-        host.run(&["ip", "link", "add", "blue", "type", "vrf", "table", table]);
-        host.run(&["ip", "link", "set", "blue", "up"]);
-        host.run(&["ip", "link", "set", "right", "master", "blue"]);
-        host.run(&["ip", "address", "replace", "fd00::2/64", "dev", "right", "nodad"]);
-    };
-    if !host.can(&["ip", "link", "add", "probe", "type", "vrf", "table", "99"]) {
-        eprintln!("SKIPPED: {name}: routes in a VRF: this kernel has none (CONFIG_NET_VRF)");
+    if !vrf::are_there(host, name) {
         assert!(vrf_missing(router).await.is_some());
         return;
     }
-    host.run(&["ip", "link", "delete", "probe"]);
     for table in ["100", "101"] {
-        make(table);
+        vrf::make(host, "blue", table, "right", "fd00::2/64");
         let words = format!("table {table}");
         eventually("the route is in the VRF's table", async || {
             let all = ours(host);
@@ -181,14 +179,14 @@ fn a_channel_into_a_vrf_that_is_missing_says_so() {
     world.block_on(async {
         let mut controller = b.controller("fib", CHANNEL, &[]);
         let client = controller.fib_client();
-        let vrf = async || {
+        let taker = async || {
             let list = client.channels().await.ok()?;
             list.channels.first()?.publishers.get(1).cloned()
         };
         eventually("the VRF is missed", async || {
-            vrf()
+            taker()
                 .await
-                .is_some_and(|vrf| vrf == "kernel vrf blue (VrfMissing: there is no VRF blue)")
+                .is_some_and(|taker| taker == "kernel vrf blue (VrfMissing: there is no VRF blue)")
         })
         .await;
         let routes = vec![v1::FibRoute {
@@ -211,18 +209,68 @@ fn a_channel_into_a_vrf_that_is_missing_says_so() {
         .await;
         let all = || b.run(&["ip", "-o", "route", "show", "table", "all", "proto", "84"]);
         assert_eq!(all().lines().count(), 1, "{}", all());
-        match b.can(&["ip", "link", "add", "blue", "type", "vrf", "table", "101"]) {
-            true => {
-                eventually("the route is in both", async || {
-                    tables().await == ["100 installed", "vrf blue installed"]
-                })
-                .await;
-                b.run(&["ip", "link", "delete", "blue"]);
-                eventually("it is gone there", async || all().lines().count() == 1).await;
-            }
-            false => eprintln!("SKIPPED: {name}: routes in a VRF: this kernel has none"),
+        if vrf::are_there(&b, name) {
+            b.run(&["ip", "link", "add", "blue", "type", "vrf", "table", "101"]);
+            eventually("the route is in both", async || {
+                tables().await == ["100 installed", "vrf blue installed"]
+            })
+            .await;
+            b.run(&["ip", "link", "delete", "blue"]);
+            eventually("it is gone there", async || all().lines().count() == 1).await;
         }
         assert_eq!(controller.terminate(), Some(0));
         assert_eq!(all(), "");
+    });
+}
+
+#[test]
+fn what_a_channel_writes_no_more_is_emptied_by_the_next_run() {
+    let name = "places::what_a_channel_writes_no_more_is_emptied_by_the_next_run";
+    let Some(world) = World::enter(name) else { return };
+    let (_a, b) = world.two_hosts();
+    world.block_on(async {
+        let into = |table: &str| {
+            CHANNEL.replace("tables: [100], vrfs: [blue]", &format!("tables: [{table}]"))
+        };
+        let all = || b.run(&["ip", "-o", "route", "show", "table", "all", "proto", "84"]);
+        let flags = ["--restart-time", "1"];
+        let mut controller = b.controller("fib", &into("100, 102"), &flags);
+        let client = controller.fib_client();
+        eventually("the controller answers", async || client.channels().await.is_ok()).await;
+        let set = async || {
+            let routes = vec![v1::FibRoute {
+                prefix: "10.9.0.0/24".to_owned(),
+                kind: "blackhole".to_owned(),
+                ..Default::default()
+            }];
+            let (owner, channel) = ("ops".to_owned(), "main".to_owned());
+            let set = v1::SetRoutesRequest { owner, channel, distance: 0, routes };
+            client.set(set).await.is_ok_and(|reply| reply.accepted)
+        };
+        assert!(set().await);
+        eventually("the route is in both", async || all().lines().count() == 2).await;
+
+        // Two of one socket would take each other's routes away, and so would a cleanup.
+        let run_dir = controller.run_dir().display().to_string();
+        let (file, socket) = (format!("{run_dir}/fib.yaml"), format!("{run_dir}/fib.sock"));
+        let program = env!("CARGO_BIN_EXE_sartd");
+        let said = b.refused(&[program, "fib", "-f", &file, "--socket", &socket]);
+        assert!(said.contains("already-running: "), "{said}");
+        let dirs = ["--run-dir", &run_dir, "--cni-conf-dir", &run_dir, "--cni-bin-dir", &run_dir];
+        let said = b.refused(&[&[program, "cleanup"], &dirs[..]].concat());
+        assert!(said.contains("still-running: a `sartd fib`"), "{said}");
+
+        controller.crash();
+        std::fs::write(&file, into("101, 102")).unwrap();
+        controller.start();
+        eventually("the route is set again", set).await;
+        eventually("the route is in the new tables alone", async || {
+            let all = all();
+            all.lines().count() == 2 && all.contains("table 101") && all.contains("table 102")
+        })
+        .await;
+        assert_eq!(controller.terminate(), Some(0));
+        assert_eq!(all(), "");
+        assert_eq!(std::fs::read_to_string(format!("{run_dir}/fib.tables")).unwrap(), "[]");
     });
 }

@@ -1,8 +1,9 @@
 //! TCP-AO (RFC 5925): on a kernel that has it, sessions with it and keys that change under them; on
 //! others, that nothing goes on without.
 
+use inet::{AoAlgorithm, AoKey, Secret};
 use node_api::v1::{self, SessionState};
-use sockets::{AoAlgorithm, AoKey, AoProbe, Secret};
+use sockets::AoProbe;
 
 use crate::world::{Router, World, eventually};
 use crate::{LEFT, RIGHT};
@@ -30,8 +31,8 @@ async fn is_up(router: &Router, four: bool) -> bool {
 }
 
 /// Why this kernel has none.
-fn refusal() -> Option<String> {
-    let secret = Secret::new(b"probe").unwrap();
+pub(crate) fn refusal() -> Option<String> {
+    let secret = Secret::new("probe").unwrap();
     let algorithm = AoAlgorithm::HmacSha1;
     let key = AoKey { send_id: 1, receive_id: 1, algorithm, include_options: true, secret };
     AoProbe::default().refusal(true, &[key])
@@ -55,6 +56,7 @@ fn a_session_with_ao_has_it_or_is_none() {
         match refusal() {
             Some(reason) => {
                 assert_eq!(reason, SENTENCE);
+                eprintln!("SKIPPED: {name}: {reason}");
                 nothing_without(&left, &right, &format!("{one}, {two}")).await;
             }
             None => keys_change(&left, &right, &one, two).await,

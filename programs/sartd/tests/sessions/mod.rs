@@ -1,6 +1,6 @@
 //! Sessions that are more than an address and an AS number.
 
-mod ao;
+pub(crate) mod ao;
 
 use node_api::v1::{self, SessionState};
 
@@ -336,5 +336,32 @@ fn neighbors_of_one_address_on_two_links_are_two() {
         .await;
         let shown = first().await;
         assert_eq!((shown.state(), shown.flaps), (SessionState::Established, before), "{shown:?}");
+    });
+}
+
+/// KEEPALIVE messages are told to nobody; who asks is shown how many there are.
+#[test]
+fn a_scrape_shows_the_counters_of_now() {
+    let Some(world) = World::enter("sessions::a_scrape_shows_the_counters_of_now") else { return };
+    let (a, b) = world.two_hosts();
+    world.block_on(async {
+        let often = LEFT.replace("65002}", "65002, hold_time: 3}");
+        let _left = a.router("left", &often, &[]);
+        let right = b.router("right", RIGHT, &[]);
+        let came = async || {
+            let session = neighbor(&right).await.and_then(|neighbor| neighbor.session);
+            session.map_or(0, |session| session.messages_in)
+        };
+        eventually("the session is there", async || is_established(&right).await).await;
+        let at_first = came().await;
+        eventually("the left router lives", async || came().await >= at_first + 3).await;
+
+        let before = came().await;
+        let text = b.run(&["curl", "--silent", "http://127.0.0.1:8001/metrics"]);
+        let after = came().await;
+        let line = "sart_bgp_peer_messages_received_total{peer=\"10.0.0.1\",name=\"left\"} ";
+        let shown = text.lines().find_map(|found| found.strip_prefix(line)?.parse().ok());
+        let shown: u64 = shown.unwrap_or_else(|| panic!("{line}is not in\n{text}"));
+        assert!((before..=after).contains(&shown), "{before}, {shown}, {after}");
     });
 }

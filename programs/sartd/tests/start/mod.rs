@@ -60,3 +60,39 @@ fn a_router_needs_no_more_than_its_units_capabilities() {
         }
     });
 }
+
+/// The kernel has room for so many keys at a listener: who has none is told of, from the start.
+#[test]
+fn a_listener_that_opens_without_a_key_is_told_of() {
+    const NAME: &str = "start::a_listener_that_opens_without_a_key_is_told_of";
+    let Some(world) = World::enter(NAME) else { return };
+    let room = std::fs::read_to_string("/proc/sys/net/core/optmem_max").unwrap_or_default();
+    let room: u32 = room.trim().parse().unwrap_or(u32::MAX);
+    if room > 1 << 20 {
+        eprintln!("SKIPPED: {NAME}: net.core.optmem_max is {room}: too many keys would be needed");
+        return;
+    }
+    let (a, _b) = world.two_hosts();
+    world.block_on(async {
+        let mut document = "asn: 65001\nrouter_id: 1.1.1.1\nneighbors:\n".to_owned();
+        // A key takes more than its own 80 octets.
+        for n in 0..room / 80 {
+            let (high, low) = (n / 256, n % 256);
+            document += &format!(
+                "  - {{address: 10.1.{high}.{low}, asn: 65002, passive: true, password: k}}\n"
+            );
+        }
+        let router = a.router("left", &document, &[]);
+        router.wait_until_up().await;
+        let is_told = |list: &node_api::v1::NeighborList| {
+            let without = list.neighbors.iter().filter(|n| n.key_error.contains("optmem_max"));
+            let conditions = list.conditions.iter().filter(|c| c.name == "KeyNotInForce");
+            let without = without.count();
+            without > 0 && conditions.count() == without && without < list.neighbors.len()
+        };
+        eventually("the neighbors without a key say so", async || {
+            router.client().neighbors(None).await.is_ok_and(|list| is_told(&list))
+        })
+        .await;
+    });
+}

@@ -148,6 +148,14 @@ impl Host {
         run(&all[0], &rest).unwrap().0.success()
     }
 
+    /// Runs a command that fails, and gives what it said.
+    pub(crate) fn refused(&self, words: &[&str]) -> String {
+        let all = self.on(words);
+        let output = Command::new(&all[0]).args(&all[1..]).output().unwrap();
+        assert!(!output.status.success(), "{words:?} succeeds");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Starts a router with a configuration file.
     pub(crate) fn router(&self, name: &str, document: &str, flags: &[&str]) -> Router {
         let file = self.directory.join(format!("{name}.yaml"));
@@ -331,7 +339,7 @@ impl Drop for Directory {
 /// Waits for a state of the world outside, which nobody tells us of.
 pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + LIMIT;
-    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let mut look = tokio::time::interval(Duration::from_millis(50));
     while !is_so().await {
         assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");
         look.tick().await;

@@ -1,7 +1,11 @@
 use super::*;
 
+fn at(address: &str) -> &'static ScopedAddr {
+    Box::leak(Box::new(address.parse().unwrap()))
+}
+
 /// A plain eBGP path; each test changes what it is about.
-fn path() -> Candidate {
+fn path() -> Candidate<'static> {
     Candidate {
         ineligible: None,
         local: false,
@@ -15,9 +19,10 @@ fn path() -> Candidate {
         external: true,
         metric: 10,
         path_hash: 1,
+        discard: false,
         router_id: 5,
         cluster_len: 0,
-        address: "10.0.0.5".parse().unwrap(),
+        address: at("10.0.0.5"),
         path_id: 0,
     }
 }
@@ -39,8 +44,7 @@ fn check(candidates: &[Candidate], steps: &[Step]) {
 
 #[test]
 fn each_step_decides_when_all_before_it_are_equal_even_if_all_after_it_say_otherwise() {
-    let worst_after =
-        Candidate { router_id: 9, cluster_len: 9, address: "10.0.0.9".parse().unwrap(), ..path() };
+    let worst_after = Candidate { router_id: 9, cluster_len: 9, address: at("10.0.0.9"), ..path() };
     check(&[Candidate { local: true, local_pref: 1, ..path() }, path()], &[Step::Local]);
     check(&[Candidate { local_pref: 101, path_len: 9, ..path() }, path()], &[Step::LocalPref]);
     check(&[Candidate { path_len: 1, origin: 2, ..path() }, path()], &[Step::AsPathLength]);
@@ -53,10 +57,16 @@ fn each_step_decides_when_all_before_it_are_equal_even_if_all_after_it_say_other
     check(&[worst_after, Candidate { metric: 11, ..path() }], &[Step::NextHopMetric]);
     let id = Candidate { router_id: 6, ..path() };
     check(&[Candidate { cluster_len: 9, ..path() }, id], &[Step::RouterId]);
-    let cluster = Candidate { cluster_len: 1, address: "10.0.0.1".parse().unwrap(), ..path() };
+    let cluster = Candidate { cluster_len: 1, address: at("10.0.0.1"), ..path() };
     check(&[path(), cluster], &[Step::ClusterListLength]);
-    let address = Candidate { address: "10.0.0.6".parse().unwrap(), ..path() };
+    let address = Candidate { address: at("10.0.0.6"), ..path() };
     check(&[path(), address], &[Step::PeerAddress]);
+    let on = |link: &str, path_id| {
+        let address = at(&format!("fe80::1%{link}"));
+        Candidate { address, path_id, ..path() }
+    };
+    check(&[on("eth0", 9), on("eth1", 1)], &[Step::PeerLink]);
+    check(&[on("eth0", 1), on("eth0", 9)], &[Step::PathId]);
 }
 
 #[test]

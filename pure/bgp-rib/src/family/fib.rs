@@ -1,11 +1,13 @@
 //! What changes for the FIB.
 
 use crate::ahead::AHEAD;
-use crate::attrs::Facts;
-use crate::decision::MAX_PATHS;
 use crate::family::{Best, BestPath, FamilyRib, World};
 use crate::peer::PeerId;
+use crate::steps;
 use crate::table::Path;
+
+/// Most entries of which the FIB needs no word that are passed over in one call.
+const PASSED: usize = 1024;
 
 impl FamilyRib {
     /// The FIB is told again of the paths of an entry.
@@ -17,19 +19,14 @@ impl FamilyRib {
 
     /// The next change for the FIB.
     pub(crate) fn poll_best(&mut self, world: &World) -> Option<Best> {
-        while let Some(idx) = self.next_for_fib() {
+        for _ in 0..PASSED {
+            let idx = self.next_for_fib()?;
+            steps::add(1);
             let Some(prefix) = self.table.prefix(idx) else { continue };
             self.table.queue_fib(idx, false);
             let learned = || self.table.used(idx).iter().filter(|path| path.peer != PeerId::LOCAL);
-            let discards = |path: &Path| world.facts(path).is_some_and(Facts::discard);
-            // The best path decides: one that drops takes no part of what others forward.
-            let drops = learned().next().is_some_and(discards);
-            let used = || {
-                let alike = learned().filter(|path| discards(path) == drops);
-                alike.take(if drops { 1 } else { MAX_PATHS })
-            };
-            let weights = weights(world, used());
-            let paths: Vec<BestPath> = used()
+            let weights = weights(world, learned());
+            let paths: Vec<BestPath> = learned()
                 .enumerate()
                 .filter_map(|(i, path)| {
                     let set = world.set(path)?;
@@ -40,7 +37,7 @@ impl FamilyRib {
                         kind: peer.kind,
                         med: set.facts.med,
                         weight: weights.get(i).copied().unwrap_or(1),
-                        discard: drops,
+                        discard: set.facts.discard(),
                     })
                 })
                 .collect();
@@ -55,6 +52,7 @@ impl FamilyRib {
                 return Some(Best { prefix, paths, discard });
             }
         }
+        self.fib_waits = !self.fib.is_empty();
         None
     }
 

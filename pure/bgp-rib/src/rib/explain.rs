@@ -56,7 +56,7 @@ pub struct ExportedPath {
     pub sent: Option<Attributes>,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 16] = [
     Step::Local,
     Step::LongLivedStale,
     Step::Weight,
@@ -67,9 +67,11 @@ const STEPS: [Step; 14] = [
     Step::ExternalOverInternal,
     Step::NextHopMetric,
     Step::AsPath,
+    Step::Discard,
     Step::RouterId,
     Step::ClusterListLength,
     Step::PeerAddress,
+    Step::PeerLink,
     Step::PathId,
 ];
 
@@ -112,7 +114,28 @@ impl Rib {
                 all.iter().filter(|(_, at)| *at == step).map(|(i, _)| *i).collect()
             };
             let (out, behind) = (at_this(&lost), at_this(&behind));
-            if step == Step::AsPath && out.is_empty() {
+            let asked = match step {
+                // Of paths that are used together only.
+                Step::AsPath | Step::Discard => !out.is_empty(),
+                // Most peers have an address that is no other's.
+                Step::PeerLink => !out.is_empty() || !behind.is_empty(),
+                Step::OnlyPath
+                | Step::Equal
+                | Step::Local
+                | Step::LongLivedStale
+                | Step::Weight
+                | Step::LocalPref
+                | Step::AsPathLength
+                | Step::Origin
+                | Step::Med
+                | Step::ExternalOverInternal
+                | Step::NextHopMetric
+                | Step::RouterId
+                | Step::ClusterListLength
+                | Step::PeerAddress
+                | Step::PathId => true,
+            };
+            if !asked {
                 continue;
             }
             let value = |i| if left.contains(&i) { step.value(&candidates[i]) } else { None };

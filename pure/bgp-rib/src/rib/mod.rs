@@ -432,7 +432,8 @@ impl Rib {
         true
     }
 
-    /// The next prefix whose paths in use have changed. Several changes are told as one.
+    /// The next prefix whose paths in use have changed. Several changes are told as one. None while
+    /// [`Rib::has_work`]: there may be more after [`Rib::work`].
     pub fn poll_best(&mut self) -> Option<Best> {
         let (world, families) = self.parts();
         families.iter_mut().find_map(|rib| rib.poll_best(&world))

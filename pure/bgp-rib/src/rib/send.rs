@@ -12,6 +12,7 @@ use crate::family::{FamilyRib, World};
 use crate::group::{End, Group, NOBODY, Place, Said, Shared, Then, To};
 use crate::peer::{NextHops, PeerId, at};
 use crate::rib::Rib;
+use crate::steps;
 use crate::table::{Path, Table};
 
 /// Most prefixes in one chunk.
@@ -209,9 +210,10 @@ fn chunk(
             let mut idx = cursor;
             let entries = if group.key.policy().is_some() { ASKED_ENTRIES } else { ENTRIES };
             let end = walk_end.min(cursor.saturating_add(entries));
+            let former = resync.then(|| Former::of(rib, group, id));
             while idx < end && !chunk.is_full() {
                 if rib.table.exists(idx) {
-                    says.walk(&mut chunk, rib, group, idx, resync.then_some(id));
+                    says.walk(&mut chunk, rib, group, idx, former);
                 }
                 idx += 1;
             }
@@ -221,7 +223,10 @@ fn chunk(
             says.table.read_ahead(group.read_changes(first, PREFIXES));
             let mut end = End::Change(0, first);
             let mut next = first_change;
-            while let Some(idx) = next.filter(|_| !chunk.is_full()) {
+            // Some changes are kept for who has moved, and say nothing to others.
+            for _ in 0..PREFIXES {
+                let Some(idx) = next.filter(|_| !chunk.is_full()) else { break };
+                steps::add(1);
                 if group.has_paths() {
                     let several = group.several(idx);
                     says.add_paths(&mut chunk, idx, &several.now, &several.held);
@@ -253,6 +258,22 @@ fn then(group: &Group, end: End, walk_end: u32) -> Then {
 /// Next hop and attributes, as they are said.
 type Outgoing = (BgpNextHop, Vec<u8>);
 
+/// The group that keeps what a peer was not told before its rules changed, and may hold.
+#[derive(Clone, Copy)]
+struct Former<'a> {
+    elsewhere: Option<&'a Group>,
+    /// The peer has come back to it.
+    here: bool,
+}
+
+impl<'a> Former<'a> {
+    fn of(rib: &'a FamilyRib, group: &Group, peer: PeerId) -> Former<'a> {
+        let mut others = rib.groups.iter().flatten();
+        let elsewhere = others.find(|other| group.has_paths() && other.keeps_for(peer));
+        Former { elsewhere, here: group.keeps_for(peer) }
+    }
+}
+
 /// What a group is told.
 struct Says<'a> {
     world: &'a World<'a>,
@@ -261,15 +282,15 @@ struct Says<'a> {
 }
 
 impl Says<'_> {
-    /// A walk comes to an entry. A peer to `resync` may hold any of its paths, and what its former
-    /// groups have not told it is gone.
+    /// A walk comes to an entry. A peer to resync may hold any of its paths, and what its former
+    /// group has not told it is gone.
     fn walk(
         &self,
         chunk: &mut Chunk,
         rib: &FamilyRib,
         group: &mut Group,
         idx: u32,
-        resync: Option<PeerId>,
+        resync: Option<Former<'_>>,
     ) {
         if !group.has_paths() {
             let now = rib.source(self.world, group, idx);
@@ -282,11 +303,12 @@ impl Says<'_> {
         let now: Vec<(u16, u16)> = told.iter().map(|path| (path.local, path.peer.0)).collect();
         let all: Vec<u16> = self.table.paths(idx).iter().map(|path| path.local).collect();
         let mut held = Vec::new();
-        if let Some(peer) = resync {
+        if let Some(Former { elsewhere, here }) = resync {
             held.extend(&all);
-            let former = rib.groups.iter().flatten().chain([&*group]);
-            let former = former.filter(|group| group.keeps_for(peer));
-            held.extend(former.flat_map(|group| &group.several(idx).held));
+            held.extend(elsewhere.iter().flat_map(|other| &other.several(idx).held));
+            if here {
+                held.extend(&group.several(idx).held);
+            }
             held.sort_unstable();
             held.dedup();
         }

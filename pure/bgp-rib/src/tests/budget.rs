@@ -117,6 +117,31 @@ fn a_path_that_is_gone_is_withdrawn_also_after_a_change_of_rules() {
     assert_eq!(bench.heard[&id].paths.len(), 1);
 }
 
+/// What has come and gone before the FIB was told needs no word to it, and not all in one call.
+#[test]
+fn what_is_no_news_for_the_fib_is_passed_over_a_part_at_a_time() {
+    let many = numbers(0..5000);
+    let mut bench = Bench::new();
+    let from = bench.peer(1, PeerKind::External);
+    for text in &many {
+        bench.rib.originate(&prefix(text), Some(&own()));
+    }
+    bench.announce(from, &attributes(&[65001], "10.0.0.1"), &["11.0.0.0/24"]);
+    bench.rib.next_hop(ip("10.0.0.1"), Some(1));
+    while bench.rib.has_work() {
+        bench.rib.work(BUDGET);
+    }
+    let mut told = 0;
+    while told == 0 || bench.rib.has_work() {
+        let steps = steps::of(|| told += usize::from(bench.rib.poll_best().is_some()));
+        assert!(steps <= MOST, "{steps}");
+        assert!(told == 1 || bench.rib.has_work(), "somebody must ask again");
+        bench.rib.work(BUDGET);
+    }
+    bench.installed.insert(prefix("11.0.0.0/24"), vec![ip("10.0.0.1")]);
+    bench.settle();
+}
+
 /// What all groups have been told is forgotten a part at a time, of all of them together.
 #[test]
 fn groups_share_what_a_call_forgets() {

@@ -113,3 +113,25 @@ fn of_paths_used_together_it_is_shown_which_one_is_announced_and_why() {
     let (steps, _) = explain(&mut bench, 2);
     assert_eq!(steps, [longer, (Step::RouterId, vec![4], vec![3])]);
 }
+
+/// Two links to one router: all that RFC 4271 §9.1.2.2 compares is equal.
+#[test]
+fn of_parallel_links_the_first_by_name_is_announced_whichever_came_first() {
+    for order in [["eth0", "eth1"], ["eth1", "eth0"]] {
+        let mut bench = Bench::new();
+        bench.rib.configure(Settings { multipath: Multipath::NONE, ..settings() });
+        for link in order {
+            let address: inet::ScopedAddr = format!("fe80::1%{link}").parse().unwrap();
+            let id = bench.rib.add_peer(address).unwrap();
+            bench.up(id, session(1, PeerKind::External));
+            bench.announce(id, &attributes(&[65001], "fd01::1"), &["fd00:1::/64"]);
+        }
+        bench.settle();
+        let explained = bench.rib.explain_best(&prefix("fd00:1::/64"));
+        let best = bench.rib.address(explained.paths[0].peer).unwrap();
+        assert_eq!(best.to_string(), "fe80::1%eth0", "{order:?}");
+        let last = explained.steps.last().unwrap();
+        assert_eq!((last.step.to_string(), &last.out[..]), ("peer-link".to_owned(), &[1][..]));
+        assert_eq!(last.values.iter().flatten().collect::<Vec<_>>(), ["eth0", "eth1"]);
+    }
+}

@@ -285,6 +285,50 @@ fn an_import_policy_drops_what_goes_to_a_prefix() {
     assert_eq!(bench.rib.counts(), Counts { groups: 2, ..Counts::default() });
 }
 
+/// What drops takes no place among those that forward, and they take none beside what drops.
+#[test]
+fn a_path_that_drops_is_put_aside_before_the_others_are_counted() {
+    let drops = || import(accept(Sets { discard: Some(true), ..Sets::default() }));
+    let mut bench = Bench::new();
+    let multipath = Multipath { ebgp: 2, ..Multipath::ALL };
+    bench.rib.configure(Settings { multipath, ..settings() });
+    let text = "10.1.0.0/24";
+    let mut peers = Vec::new();
+    for (n, rules) in [(1, Rules::default()), (2, drops()), (3, Rules::default()), (4, drops())] {
+        let from = bench.peer_with(n, PeerKind::External, rules);
+        let path = attributes(&[65000 + u32::from(n)], &format!("10.0.0.{n}"));
+        bench.announce(from, &path, &[text]);
+        // What drops is at distance 0, and these are to be as good.
+        bench.rib.next_hop(ip(&format!("10.0.0.{n}")), Some(0));
+        peers.push(from);
+    }
+    bench.resolve = false;
+    bench.settle();
+    assert_eq!(bench.installed[&prefix(text)], [ip("10.0.0.1"), ip("10.0.0.3")]);
+    let states = |bench: &Bench| -> Vec<_> {
+        let paths = bench.rib.paths(&prefix(text));
+        paths.iter().map(|path| (path.peer.0, format!("{:?}", path.state))).collect()
+    };
+    let is = |n, state: &str| (n, state.to_owned());
+    let aside = |n| is(n, "Lost(Discard)");
+    let behind = is(3, "Multipath(RouterId)");
+    assert_eq!(states(&bench), [is(1, "Best(Discard)"), behind, aside(2), aside(4)]);
+    let explained = bench.rib.explain_best(&prefix(text));
+    let last_two = &explained.steps[explained.steps.len() - 2..];
+    let shown: Vec<_> = last_two.iter().map(|s| (s.step.to_string(), s.out.clone())).collect();
+    assert_eq!(shown, [("discard".to_owned(), vec![2, 3]), ("router-id".to_owned(), vec![])]);
+    let values: Vec<_> = last_two[0].values.iter().flatten().collect();
+    assert_eq!(values, ["forwards", "forwards", "drops", "drops"]);
+
+    // The best one drops: of those as good none is used.
+    bench.withdraw(peers[0], &[text]);
+    bench.settle();
+    assert_eq!((bench.installed.len(), bench.discards.len()), (0, 1));
+    assert_eq!(states(&bench)[0].0, peers[1].0);
+    let others: BTreeSet<_> = states(&bench)[1..].iter().cloned().collect();
+    assert_eq!(others, BTreeSet::from([is(3, "Lost(Discard)"), is(4, "Lost(RouterId)")]));
+}
+
 /// RFC 4360 §6: what is non-transitive stays inside, but a policy's word is meant for the peer.
 #[test]
 fn an_export_policy_tells_another_as_a_link_bandwidth() {

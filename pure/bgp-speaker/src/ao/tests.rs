@@ -1,3 +1,5 @@
+use inet::{AoAlgorithm, Secret};
+
 use super::*;
 
 fn ao(keys: &[(u8, u8, &str)]) -> Option<TcpAo> {
@@ -6,7 +8,7 @@ fn ao(keys: &[(u8, u8, &str)]) -> Option<TcpAo> {
         receive_id: *receive_id,
         algorithm: AoAlgorithm::HmacSha1,
         include_options: true,
-        secret: Secret::new(secret),
+        secret: Secret::new(secret).unwrap(),
     };
     Some(TcpAo { keys: keys.iter().map(key).collect() })
 }
@@ -35,13 +37,4 @@ fn a_connection_lives_through_a_change_of_keys_that_leaves_it_one() {
     let other = ao(&[(1, 1, "a"), (2, 2, "c")]);
     assert_eq!(TcpAo::change(two.as_ref(), other.as_ref()), Live);
     assert_eq!(TcpAo::change(None, None), Nothing);
-}
-
-#[test]
-fn algorithms_have_names() {
-    for (algorithm, name) in AoAlgorithm::NAMES {
-        assert_eq!((name.parse(), algorithm.to_string()), (Ok(algorithm), name.to_owned()));
-    }
-    let error = "md5".parse::<AoAlgorithm>().unwrap_err().to_string();
-    assert_eq!(error, "\"md5\" is not hmac-sha1-96, aes-128-cmac-96 or hmac-sha256");
 }

@@ -5,6 +5,7 @@ mod limits;
 mod merge;
 mod own;
 mod sessions;
+mod shared;
 mod view;
 mod wanted;
 mod watch;
@@ -28,7 +29,7 @@ use backlog::Late;
 use limits::Level;
 
 pub use explain::{BestView, ExportView, ExportedView, Table, TablePage, TableRow};
-pub use view::{FamilySnapshot, PeerSnapshot, RouteView};
+pub use view::{FamilySnapshot, Glance, PeerSnapshot, RouteView, Traffic};
 
 /// Table entries looked at in one call.
 const WALK: usize = 1000;
@@ -89,6 +90,8 @@ pub struct Speaker {
     /// Best paths that were told since no peer had anything to be sent.
     bests: u32,
     busy: bool,
+    /// See [`Speaker::changes`].
+    changes: u64,
     outputs: VecDeque<Output>,
     preserved: BTreeSet<Family>,
     kernel_synced: bool,
@@ -136,6 +139,8 @@ struct PeerState {
     levels: BTreeMap<Family, Level>,
     /// When a dynamic neighbor without a connection is forgotten.
     forget_at: Option<Timestamp>,
+    /// [`Speaker::changes`] when something of it or its session has changed last.
+    changed: u64,
 }
 
 /// The sets that were told last.
@@ -226,6 +231,7 @@ impl Speaker {
             backlogs: backlog::Backlogs::default(),
             bests: 0,
             busy: false,
+            changes: 0,
             outputs,
             preserved: BTreeSet::new(),
             kernel_synced: config.restarting.is_none(),
@@ -239,8 +245,12 @@ impl Speaker {
     /// Something happened. [`Speaker::poll`] until empty afterwards.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.now = now;
+        if !matches!(input, Input::Frame { .. } | Input::Room { .. }) {
+            self.changes += 1;
+        }
         match input {
             Input::Desired { owner, doc } => {
+                let doc = self.with_shared_policies(doc);
                 if self.owners.get(&owner) != Some(&doc) {
                     self.owners.insert(owner, doc);
                     self.apply();
@@ -362,6 +372,20 @@ impl Speaker {
         }
     }
 
+    /// A number that grows whenever something of what is shown may look different, but for
+    /// [`Traffic`]: KEEPALIVE messages alone leave it as it is.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A peer may look different from now on.
+    fn note(&mut self, address: ScopedAddr) {
+        self.changes += 1;
+        if let Some(peer) = self.peers.get_mut(&address) {
+            peer.changed = self.changes;
+        }
+    }
+
     /// The next thing to be done.
     pub fn poll(&mut self) -> Option<Output> {
         if let Some(output) = self.outputs.pop_front() {
@@ -435,6 +459,7 @@ impl Speaker {
                         connection.room = spend(connection.room, bytes.len());
                         peer.session.count_sent(self.now, updates, refreshes);
                         self.turn = Some(*address);
+                        self.changes += 1;
                         return Some(Output::Send { conn: up.conn, bytes });
                     }
                 }

@@ -16,6 +16,9 @@ use crate::{ConnId, Event, Output, Peer, PeerSource, Refusal, Watched};
 impl Speaker {
     /// Tells a session what happened, and does what it wants done.
     pub(super) fn tell(&mut self, address: ScopedAddr, event: SessionEvent) {
+        if !matches!(event, SessionEvent::Written { .. }) {
+            self.note(address);
+        }
         if let Some(peer) = self.peers.get_mut(&address) {
             peer.session.handle(self.now, event);
             self.run(address);
@@ -66,6 +69,7 @@ impl Speaker {
         // First: this very UPDATE may be what makes the session Established.
         self.run(address);
         let Some(mut update) = update else { return };
+        self.changes += 1;
         let Some(peer) = self.peers.get_mut(&address) else { return };
         let (Some(up), Some(rib)) = (&mut peer.up, &mut self.rib) else { return };
         if up.conn != conn {
@@ -97,6 +101,9 @@ impl Speaker {
     /// Does what a session wants done.
     pub(super) fn run(&mut self, address: ScopedAddr) {
         while let Some(effect) = self.peers.get_mut(&address).and_then(|peer| peer.session.poll()) {
+            if !matches!(effect, Effect::Send { .. }) {
+                self.note(address);
+            }
             self.effect(address, effect);
         }
         if let Some(peer) = self.peers.get_mut(&address) {
@@ -290,6 +297,7 @@ impl PeerState {
             link: LinkFacts::default(),
             levels: BTreeMap::new(),
             forget_at: None,
+            changed: 0,
         }
     }
 }

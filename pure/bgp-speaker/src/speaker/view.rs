@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use bgp_packet::{Attributes, PathId};
 use bgp_policy::Source;
-use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason};
-use bgp_session::{FailureReport, Helping, PeerConfig, Status};
+use bgp_rib::{Counts, InCounts, PathState, PathView, PeerId, Reason, Rib};
+use bgp_session::{Counters, FailureReport, Helping, PeerConfig, Status};
 use inet::{Family, LinkName, Prefix, ScopedAddr};
 
-use super::Speaker;
+use super::{PeerState, Speaker};
 use crate::{Conflict, Global, MaxPrefixes, Peer, PeerSource};
 
 /// A peer as it is now.
@@ -52,6 +52,27 @@ pub struct FamilySnapshot {
     pub max_prefixes: Option<MaxPrefixes>,
 }
 
+/// Whether a peer looks as it did: cheap to take of each. Two that are equal were taken of the same
+/// peer, between which its [`PeerSnapshot`] has not changed but for [`Traffic`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// See [`super::PeerState::changed`].
+    changed: u64,
+    /// By family: what it has sent, and how much it was told.
+    counts: [(InCounts, u32); Family::ALL.len()],
+}
+
+/// What changes with each message, be it a KEEPALIVE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages received.
+    pub received: Counters,
+    /// Messages sent.
+    pub sent: Counters,
+    /// Bytes that wait in the connection's send buffer, while Established.
+    pub waiting: usize,
+}
+
 /// A path, as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteView {
@@ -71,6 +92,14 @@ pub struct RouteView {
     pub stale: bool,
     /// Whether it is used, and why or why not.
     pub state: PathState,
+}
+
+impl PeerSnapshot {
+    /// What changes with each message.
+    pub fn traffic(&self) -> Traffic {
+        let Status { received, sent, .. } = self.status;
+        Traffic { received, sent, waiting: self.waiting }
+    }
 }
 
 impl Speaker {
@@ -105,7 +134,6 @@ impl Speaker {
             (family, FamilySnapshot { received, sent, max_prefixes })
         };
         let status = peer.session.status();
-        let connection = peer.up.as_ref().and_then(|up| self.conns.get(&up.conn));
         Some(PeerSnapshot {
             owner: peer.owner.clone(),
             source: peer.source,
@@ -116,10 +144,34 @@ impl Speaker {
             local: peer.up.as_ref().and_then(|up| up.local),
             link: peer.wanted.tcp.interface.or(peer.link.link),
             helping: peer.session.helping().collect(),
-            waiting: connection.map_or(0, |connection| connection.waiting()),
+            waiting: self.waiting(peer),
             behind: self.rib.as_ref().is_some_and(|rib| rib.waits(peer.id)),
             families: Family::ALL.map(counts).into_iter().collect(),
         })
+    }
+
+    /// A glance at each peer, by address.
+    pub fn glances(&self) -> impl Iterator<Item = (ScopedAddr, Glance)> + '_ {
+        self.peers.iter().map(|(address, peer)| {
+            let count = |family| {
+                let of =
+                    |rib: &Rib| (rib.in_counts(peer.id, family), rib.out_count(peer.id, family));
+                self.rib.as_ref().map(of).unwrap_or_default()
+            };
+            (*address, Glance { changed: peer.changed, counts: Family::ALL.map(count) })
+        })
+    }
+
+    /// A peer's traffic; none where it is not there.
+    pub fn traffic(&self, address: impl Into<ScopedAddr>) -> Option<Traffic> {
+        let peer = self.peers.get(&address.into())?;
+        let Status { received, sent, .. } = peer.session.status();
+        Some(Traffic { received: *received, sent: *sent, waiting: self.waiting(peer) })
+    }
+
+    fn waiting(&self, peer: &PeerState) -> usize {
+        let connection = peer.up.as_ref().and_then(|up| self.conns.get(&up.conn));
+        connection.map_or(0, |connection| connection.waiting())
     }
 
     /// All prefixes of a family with their paths, best first; in no order. Walks the table.

@@ -48,8 +48,8 @@ impl Speaker {
     pub fn plan(&self, owner: &str, doc: &Desired) -> Plan {
         let others = self.owners.iter().filter(|(name, _)| *name != owner);
         let mut owners: BTreeMap<&String, &Desired> = others.collect();
-        let owner = owner.to_owned();
-        owners.insert(&owner, doc);
+        let (owner, doc) = (owner.to_owned(), self.with_shared_policies(doc.clone()));
+        owners.insert(&owner, &doc);
         let merged = self.merged(owners.into_iter());
         let mut plan = Plan::default();
         let global = merged.global.as_ref().map(|(_, global)| global);
@@ -153,7 +153,11 @@ impl Speaker {
         for (address, Wanted { owner, peer, source }) in wanted {
             match self.peers.get_mut(&address) {
                 Some(state) => {
-                    (state.owner, state.source) = (owner, source);
+                    let differs = (&state.owner, state.source) != (&owner, source);
+                    if differs || state.wanted != peer {
+                        (state.owner, state.source) = (owner, source);
+                        self.note(address);
+                    }
                     self.change_peer(address, peer);
                 }
                 None => {
@@ -217,6 +221,7 @@ impl Speaker {
             peer.link = link;
         }
         self.peers.insert(address, peer);
+        self.note(address);
         self.outputs.push_back(Output::Happened(Event::Added { peer: address, source }));
         if self.kernel_synced {
             self.tell(address, SessionEvent::Start);

@@ -33,13 +33,15 @@ impl Speaker {
             self.working = self.working.next();
             let Some(rib) = &mut self.rib else { return };
             match self.working {
-                Turn::Own if self.own_changes.is_empty() => {}
-                Turn::Own => return self.take_own_routes(),
-                Turn::Backlog if self.backlogs.is_empty() => {}
-                Turn::Backlog => return self.work_backlog(),
-                Turn::Tables if !rib.has_work() => {}
-                Turn::Tables => return rib.work(WALK),
+                Turn::Own if self.own_changes.is_empty() => continue,
+                Turn::Own => self.take_own_routes(),
+                Turn::Backlog if self.backlogs.is_empty() => continue,
+                Turn::Backlog => self.work_backlog(),
+                Turn::Tables if !rib.has_work() => continue,
+                Turn::Tables => rib.work(WALK),
             }
+            self.changes += 1;
+            return;
         }
     }
 

@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use inet::{Asn, Family, Prefix};
+use inet::{Asn, Family, Prefix, Secret};
 
 use super::{ao, sessions};
 use crate::fields::{Fields, Kind, Report};
-use crate::peer::{AsnMatch, DynamicNeighbors, Neighbor, NextHopMode, Secret, Unnumbered};
+use crate::peer::{AsnMatch, DynamicNeighbors, Neighbor, NextHopMode, Unnumbered};
 use crate::problem::{Place, Reason};
 use crate::tree::{Node, Value, place};
 
@@ -283,7 +283,7 @@ fn asn_range(text: &str) -> Result<RangeInclusive<u32>, String> {
 /// The key itself never stands in a problem.
 pub(super) fn secret(node: &Node, key: &str, r: &mut Report<'_>) -> Option<Secret> {
     let secret = match &node.value {
-        Value::Text(text) => Secret::new(text),
+        Value::Text(text) => Secret::new(text).ok(),
         Value::Null
         | Value::Bool(_)
         | Value::Integer(_)

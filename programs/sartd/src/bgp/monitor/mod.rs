@@ -8,36 +8,30 @@ mod files;
 mod link;
 mod metrics;
 mod mrt;
+mod peers;
 mod split;
 mod stations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use bgp_monitor::bmp::{Down, Peer, PeerKind, Up, View};
+use bgp_monitor::bmp::{Down, View};
 use bgp_monitor::{Input, PeerKey, WallTime};
-use bgp_packet::{Capability, Open, PathId};
-use bgp_session::Failure;
+use bgp_packet::PathId;
 use bgp_speaker::{Established, Global, Speaker, Watch, Watched};
-use inet::{Asn, Family, Prefix, RouterId, ScopedAddr, Timestamp};
+use inet::{Asn, Prefix, RouterId, ScopedAddr, Timestamp};
 use node_api::v1;
 use router_config::{Bmp, BmpTable};
 
 use self::batch::Batch;
 pub(super) use self::metrics::Shown;
 use self::mrt::Mrt;
+use self::peers::{OWN_TABLE, OWN_TABLE_NAME, down, own_table_up, peer_up};
 use self::stations::Stations;
 use super::clock::Clock;
 use super::conns::Conns;
 use super::router::Router;
-
-/// The router's own table, which is a peer to stations (RFC 9069 §4.1).
-const OWN_TABLE: PeerKey = PeerKey(0);
-
-/// What the router's own table is called (RFC 9069 §5.2.1).
-const OWN_TABLE_NAME: &str = "global";
 
 /// How long a turn may take to tell changes, as long as not too many are left over: those that come
 /// together are told together.
@@ -48,9 +42,6 @@ const BACKLOG: usize = 32_768;
 
 /// Changes between two looks at the clock.
 const LOOK: usize = 64;
-
-/// ManualStop as an event of RFC 4271 §8.1.2.
-const MANUAL_STOP: u16 = 2;
 
 /// All of them, and what they must know.
 pub(super) struct Monitor {
@@ -271,6 +262,11 @@ impl Monitor {
         (self.stations.show(unix), self.mrt.as_ref().map(Mrt::show))
     }
 
+    /// Whether files are written: of what becomes of them there is no news, it is to be looked at.
+    pub(super) fn writes_files(&self) -> bool {
+        self.mrt.is_some()
+    }
+
     /// What a person should know.
     pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
         let (stations, files) = self.show();
@@ -447,71 +443,4 @@ impl Router {
 
 fn wall(clock: &Clock, at: Timestamp) -> WallTime {
     WallTime::from_unix(clock.wall(at))
-}
-
-fn peer_up(session: &Session) -> Input {
-    let Session { key, established, at, ports } = session;
-    let unspecified = match established.peer.address() {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
-    };
-    Input::PeerUp {
-        key: *key,
-        peer: Peer {
-            kind: PeerKind::Global,
-            address: established.peer.address(),
-            asn: established.asn.get(),
-            router_id: established.router_id.get().into(),
-        },
-        at: *at,
-        up: Up {
-            local_address: established.local.unwrap_or(unspecified),
-            local_port: ports.0,
-            remote_port: ports.1,
-            sent_open: established.sent_open.clone(),
-            received_open: established.received_open.clone(),
-            information: Vec::new(),
-            table: None,
-        },
-        families: established.families.iter().copied().collect(),
-    }
-}
-
-/// RFC 9069 §5.2: both OPENs are made up, with what its UPDATEs need.
-fn own_table_up((asn, router_id): (Asn, RouterId), at: WallTime) -> Input {
-    let families = Family::ALL.map(Capability::Multiprotocol);
-    let more = [Capability::FourOctetAs(asn), Capability::ExtendedNextHop(vec![Family::Ipv4])];
-    let capabilities = families.into_iter().chain(more).collect();
-    let open = Open { asn, hold_time: 0, router_id, capabilities }.encode();
-    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    Input::PeerUp {
-        key: OWN_TABLE,
-        peer: Peer {
-            kind: PeerKind::LocRib { distinguisher: 0, filtered: false },
-            address: nobody,
-            asn: asn.get(),
-            router_id: router_id.get().into(),
-        },
-        at,
-        up: Up {
-            local_address: nobody,
-            local_port: 0,
-            remote_port: 0,
-            sent_open: open.clone(),
-            received_open: open,
-            information: Vec::new(),
-            table: Some(OWN_TABLE_NAME.to_owned()),
-        },
-        families: Family::ALL.to_vec(),
-    }
-}
-
-fn down(failure: &Failure) -> Down {
-    match failure {
-        Failure::Sent(notification) => Down::WeNotified(notification.encode()),
-        Failure::Received(notification) => Down::PeerNotified(notification.encode()),
-        Failure::TcpClosed(_) | Failure::TcpFailed(_) | Failure::PeerRestarted => Down::PeerClosed,
-        Failure::Stopped => Down::WeClosed(MANUAL_STOP),
-        Failure::BfdDown => Down::WeClosed(0),
-    }
 }

@@ -1,12 +1,15 @@
 //! Tables of VRFs: followed as their devices come, go, or are made anew with another table.
 
+use std::collections::BTreeSet;
+
+use kernel::routes::{OwnRoutes, Owner};
+use router_config::FibPlace;
 use tokio::sync::mpsc;
 
 use super::{News, Running, Writer, open};
 use crate::bgp::no_vrf;
-use router_config::FibPlace;
 
-/// The pause after a table that a VRF had before could not be emptied.
+/// The pause after a table could not be emptied.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Running {
@@ -15,15 +18,29 @@ impl Running {
         self.writers.get(&table).is_some_and(|writer| writer.way == way)
     }
 
-    /// Links have changed, or a table is empty: a VRF may have another table now, or none.
+    /// Links have changed: a VRF may have another table now, or none.
     pub(super) fn follow(&mut self, table: FibPlace) -> anyhow::Result<()> {
         self.follow_one(table)?;
         // What this one has given up may be what another waits for.
+        self.follow_missing()
+    }
+
+    /// Looks for the tables of VRFs that have none, perhaps since another had it.
+    pub(super) fn follow_missing(&mut self) -> anyhow::Result<()> {
         let waiting: Vec<FibPlace> = self.missing.keys().copied().collect();
-        waiting
-            .into_iter()
-            .filter(|other| *other != table)
-            .try_for_each(|other| self.follow_one(other))
+        waiting.into_iter().try_for_each(|table| self.follow_one(table))
+    }
+
+    /// Begins to empty the tables that a run before has written, and this one does not.
+    pub(super) fn empty_others(&mut self) -> anyhow::Result<()> {
+        let written: BTreeSet<u32> = self.writers.values().filter_map(|w| w.number).collect();
+        for table in self.tables.all().clone() {
+            if !written.contains(&table) && self.emptying.insert(table) {
+                tracing::info!(table, "what a run before has left there is removed");
+                empty(OwnRoutes::open(Owner::FIB.in_table(table), &[])?, self.news.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Of a table that is there under another name too, or is being emptied, nothing is written:
@@ -34,14 +51,18 @@ impl Running {
         let found = state.vrf(&name).map(|(_, number)| number);
         let taken = |number: u32| {
             let by = |(other, writer): &(&FibPlace, &Writer)| {
-                **other != table && [writer.number, writer.emptying].contains(&Some(number))
+                **other != table && writer.number == Some(number)
             };
             self.writers.iter().find(by).map(|(other, _)| *other)
         };
-        let why = match (found, found.and_then(taken)) {
-            (Some(_), None) => None,
-            (Some(number), Some(other)) => Some(format!("its table {number} is {other} already")),
-            (None, _) => Some(no_vrf(state, name)),
+        let why = match found {
+            Some(number) if self.emptying.contains(&number) => {
+                Some(format!("its table {number} is being emptied"))
+            }
+            Some(number) => {
+                taken(number).map(|other| format!("its table {number} is {other} already"))
+            }
+            None => Some(no_vrf(state, name)),
         };
         let number = found.filter(|_| why.is_none());
         match why.map(|why| format!("VrfMissing: {why}")) {
@@ -54,19 +75,27 @@ impl Running {
             None => drop(self.missing.remove(&table)),
         }
         let Some(writer) = self.writers.get_mut(&table) else { return Ok(()) };
-        // What is written into a table that is being emptied would go too.
-        if writer.number == number || writer.leaving || writer.left.is_some() {
+        if writer.number == number {
             return Ok(());
         }
         tracing::info!(vrf = %name, table = number, "the VRF's table");
         let way = writer.way + 1;
         let (routes, listener) = open(table, way, number, &self.news)?;
         let old = std::mem::replace(&mut writer.routes, routes);
-        writer.left = writer.number.map(|_| old);
-        writer.emptying = writer.number;
+        if let Some(before) = writer.number
+            && self.controller.writes(table)
+        {
+            writer.left.push(old);
+            self.emptying.insert(before);
+        }
         std::mem::replace(&mut writer.listener, listener).abort();
         (writer.number, writer.way) = (number, way);
         let waiting = std::mem::take(&mut writer.waiting);
+        if let Some(number) = number
+            && self.controller.writes(table)
+        {
+            self.tables.add(number);
+        }
         let now = self.now();
         self.controller.place(now, table, number);
         // These were for the old table. All is read anew, so that nothing is concluded.
@@ -77,17 +106,15 @@ impl Running {
     }
 }
 
-/// Begins to empty the table that a VRF had before, if there is one.
-pub(super) fn empty(table: FibPlace, writer: &mut Writer, news: &mpsc::Sender<News>) {
-    let Some(left) = writer.left.take() else { return };
-    writer.leaving = true;
-    let news = news.clone();
+/// Empties a table of our routes; told as [`News::Emptied`].
+pub(super) fn empty(left: OwnRoutes, news: mpsc::Sender<News>) {
+    let table = left.owner().table;
     tokio::spawn(async move {
         while let Err(error) = left.remove_all().await {
             let error = format!("{:#}", anyhow::Error::from(error));
-            tracing::warn!(%table, error, "routes are left in the table before; tried again");
+            tracing::warn!(table, error, "routes are left in a table before; tried again");
             tokio::time::sleep(AGAIN).await;
         }
-        let _ = news.send(News::Left(table)).await;
+        let _ = news.send(News::Emptied(table)).await;
     });
 }
