@@ -10,7 +10,7 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/instruction-cou
 /// The line before it says by what the counts were made, the line behind it is the table's first.
 const MADE_BY: &str = "Made by ";
 const TABLE: &str = "| case | instructions | of | for one |\n|---|---:|---:|---:|\n";
-/// Percent that a count may differ: the allocator's part depends on the environment.
+/// Percent that a count may differ: the allocator's part depends on where the program lies.
 const TOLERANCE: f64 = 1.0;
 
 /// Puts the counts of now on the page.

@@ -5,16 +5,35 @@ use std::hint::black_box;
 use bgp_packet::{
     BgpNextHop, Message, Options, PeerKind, Verdict, decode, encode_attributes, pack,
 };
+use gungraun::prelude::*;
 
-use super::{Row, Work, address, attributes, prefix};
+use super::{Case, Work, address, attributes, prefix};
 
-pub(super) const CASES: &[Row] = &[
-    ("decode an UPDATE of 300 prefixes, read them", 300, decode_update),
-    ("decode an UPDATE of one, its attributes too", 1, decode_attributes),
-    ("the same, its attributes only looked at", 1, view_attributes),
-    ("encode a set of attributes", 1, encode),
-    ("pack prefixes into UPDATEs", 1000, pack_prefixes),
+pub(crate) const CASES: &[Case] = &[
+    Case::new("decode_update", "decode an UPDATE of 300 prefixes, read them", 300, decode_update),
+    Case::new(
+        "decode_attributes",
+        "decode an UPDATE of one, its attributes too",
+        1,
+        decode_attributes,
+    ),
+    Case::new("view_attributes", "the same, its attributes only looked at", 1, view_attributes),
+    Case::new("encode", "encode a set of attributes", 1, encode),
+    Case::new("pack_prefixes", "pack prefixes into UPDATEs", 1000, pack_prefixes),
 ];
+
+#[library_benchmark]
+#[bench::decode_update(decode_update())]
+#[bench::decode_attributes(decode_attributes())]
+#[bench::view_attributes(view_attributes())]
+#[bench::encode(encode())]
+#[bench::pack_prefixes(pack_prefixes())]
+fn count(mut work: Work) -> Work {
+    work();
+    work
+}
+
+library_benchmark_group!(name = codec, benchmarks = count);
 
 const OPTIONS: Options = Options::new(PeerKind::External);
 

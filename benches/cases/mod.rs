@@ -1,31 +1,37 @@
 //! What is counted.
 
-mod codec;
-mod policy;
-mod tables;
+pub(crate) mod codec;
+pub(crate) mod policy;
+pub(crate) mod tables;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_packet::{AsPath, Attributes, BgpNextHop, Origin, Segment};
 use inet::{Asn, Prefix};
 
-/// What is counted, with all that it needs.
+/// What is counted, with all that it needs. Gungraun's functions give it back, so that its end is
+/// not counted.
 pub(crate) type Work = Box<dyn FnMut()>;
 
 /// One number of the table.
 pub(crate) struct Case {
+    /// Gungraun's name of it.
+    pub(crate) id: &'static str,
+    /// The page's.
     pub(crate) name: &'static str,
     /// How many of the things it is about one run does.
     pub(crate) of: u64,
     pub(crate) prepare: fn() -> Work,
 }
 
-/// Name, count and preparation of a [`Case`].
-type Row = (&'static str, u64, fn() -> Work);
+impl Case {
+    const fn new(id: &'static str, name: &'static str, of: u64, prepare: fn() -> Work) -> Case {
+        Case { id, name, of, prepare }
+    }
+}
 
-pub(crate) fn all() -> Vec<Case> {
-    let rows = [codec::CASES, tables::CASES, policy::CASES].into_iter().flatten();
-    rows.map(|&(name, of, prepare)| Case { name, of, prepare }).collect()
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [codec::CASES, tables::CASES, policy::CASES].into_iter().flatten()
 }
 
 fn asn(number: u32) -> Asn {

@@ -7,14 +7,26 @@ use bgp_policy::{
     Action, Adjust, Conditions, Definition, Definitions, Own, Policy, PrefixSet, RouteFacts, Sets,
     Source, Statement, Term, Terms, Verdict,
 };
+use gungraun::prelude::*;
 
-use super::{Row, Work, asn, attributes, prefix};
+use super::{Case, Work, asn, attributes, prefix};
 
-pub(super) const CASES: &[Row] = &[
-    ("evaluate a policy of four statements", 1000, evaluate),
-    ("evaluate it and make its changes", 1000, change),
-    ("find an address in a list of 1,000 prefixes", 1000, in_list),
+pub(crate) const CASES: &[Case] = &[
+    Case::new("evaluate", "evaluate a policy of four statements", 1000, evaluate),
+    Case::new("change", "evaluate it and make its changes", 1000, change),
+    Case::new("in_list", "find an address in a list of 1,000 prefixes", 1000, in_list),
 ];
+
+#[library_benchmark]
+#[bench::evaluate(evaluate())]
+#[bench::change(change())]
+#[bench::in_list(in_list())]
+fn count(mut work: Work) -> Work {
+    work();
+    work
+}
+
+library_benchmark_group!(name = policies, benchmarks = count);
 
 /// Refuses by prefix, community and path, and then prefers by a list of 1000 prefixes.
 fn policy() -> Policy {

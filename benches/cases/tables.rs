@@ -7,21 +7,44 @@ use bgp_packet::{Message, Options, PeerKind, decode, encode_attributes, pack, pa
 use bgp_rib::{
     Cursor, Fill, Filter, NextHops, PeerId, Query, Rib, SessionFacts, Settings, Track, View,
 };
+use gungraun::prelude::*;
 use inet::{Family, RouterId};
 
-use super::{Row, Work, address, asn, attributes, prefix};
+use super::{Case, Work, address, asn, attributes, prefix};
 
-pub(super) const CASES: &[Row] = &[
-    ("take the first path of each prefix", 1000, first_paths),
-    ("take a fourth path of each prefix", 1000, fourth_paths),
-    ("take what is there already", 1000, same_paths),
-    ("a next hop is farther: choose of four again", 1000, farther_next_hop),
-    ("tell a peer its table, 100 sets", 1000, first_told),
-    ("tell 16 more peers of its group", 16000, others_told),
-    ("withdraw all, tell two peers", 10_000, withdrawn),
-    ("tell 1,000 peers of a group ten changes", 10_000, changes_told),
-    ("longest match in 10,000 prefixes", 1000, longest_match),
+pub(crate) const CASES: &[Case] = &[
+    Case::new("first_paths", "take the first path of each prefix", 1000, first_paths),
+    Case::new("fourth_paths", "take a fourth path of each prefix", 1000, fourth_paths),
+    Case::new("same_paths", "take what is there already", 1000, same_paths),
+    Case::new(
+        "farther_next_hop",
+        "a next hop is farther: choose of four again",
+        1000,
+        farther_next_hop,
+    ),
+    Case::new("first_told", "tell a peer its table, 100 sets", 1000, first_told),
+    Case::new("others_told", "tell 16 more peers of its group", 16000, others_told),
+    Case::new("withdrawn", "withdraw all, tell two peers", 10_000, withdrawn),
+    Case::new("changes_told", "tell 1,000 peers of a group ten changes", 10_000, changes_told),
+    Case::new("longest_match", "longest match in 10,000 prefixes", 1000, longest_match),
 ];
+
+#[library_benchmark]
+#[bench::first_paths(first_paths())]
+#[bench::fourth_paths(fourth_paths())]
+#[bench::same_paths(same_paths())]
+#[bench::farther_next_hop(farther_next_hop())]
+#[bench::first_told(first_told())]
+#[bench::others_told(others_told())]
+#[bench::withdrawn(withdrawn())]
+#[bench::changes_told(changes_told())]
+#[bench::longest_match(longest_match())]
+fn count(mut work: Work) -> Work {
+    work();
+    work
+}
+
+library_benchmark_group!(name = rib, benchmarks = count);
 
 const OPTIONS: Options = Options::new(PeerKind::External);
 

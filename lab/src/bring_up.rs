@@ -20,6 +20,7 @@ use crate::install;
 use crate::interrupt;
 use crate::machine;
 use crate::net::{self, SWITCH};
+use crate::parts::gobgp;
 use crate::places;
 use crate::process::Process;
 use crate::progress::Progress;
@@ -265,6 +266,14 @@ fn specs(lab: &mut Lab, topology: &Topology, progress: &Progress) -> Result<Vec<
             let programs = sart.iter().flatten();
             spec.binds.extend(programs.map(|(name, path)| Bind {
                 from: path.clone(),
+                to: Path::new("/usr/local/bin").join(name),
+                read_only: true,
+            }));
+        }
+        if wanted.image.as_deref() == Some(gobgp::IMAGE) {
+            let folder = gobgp::ensure(progress)?;
+            spec.binds.extend(gobgp::programs().map(|name| Bind {
+                from: folder.join(name),
                 to: Path::new("/usr/local/bin").join(name),
                 read_only: true,
             }));

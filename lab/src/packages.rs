@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Package, and what it is needed for.
-const NEEDED: [(&str, &str); 23] = [
+const NEEDED: [(&str, &str); 32] = [
+    ("bc", "the other kernel"),
     ("bird2", "routers"),
+    ("bison", "the other kernel"),
     ("busybox-static", "the test image"),
     ("ca-certificates", "downloads"),
     ("conntrack", "kube-proxy"),
@@ -18,6 +20,7 @@ const NEEDED: [(&str, &str); 23] = [
     ("curl", "tests"),
     ("dash", "the test image"),
     ("exabgp", "routers"),
+    ("flex", "the other kernel"),
     ("frr", "routers"),
     ("g++", "fuzz targets"),
     ("gcc", "the pause program"),
@@ -26,13 +29,19 @@ const NEEDED: [(&str, &str); 23] = [
     ("iptables", "kube-proxy"),
     ("iputils-ping", "tests"),
     ("libc6-dev", "static programs"),
+    ("libelf-dev", "the other kernel"),
+    ("linux-source-6.12", "the other kernel"),
+    ("make", "the other kernel"),
     ("netcat-openbsd", "tests"),
     ("nftables", "kube-proxy"),
     ("openbgpd", "routers"),
     ("procps", "sysctl"),
+    ("qemu-system-x86", "the other kernel"),
     ("runc", "containers"),
     ("tcpdump", "looking at packets"),
     ("tshark", "another reader of BGP"),
+    ("valgrind", "instruction counts"),
+    ("xz-utils", "the other kernel"),
 ];
 
 /// The programs that no package of every Debian has.

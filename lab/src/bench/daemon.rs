@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::cell::Cell;
 use super::template::{Shape, render};
+use crate::parts::gobgp;
 
 /// One of the daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
@@ -15,7 +16,10 @@ pub(super) enum Daemon {
     Sart,
     Bird,
     Frr,
+    /// Debian's.
     Gobgp,
+    /// The newer version, built from the module proxy.
+    Gobgp4,
     Openbgpd,
     Rustybgp,
 }
@@ -27,6 +31,7 @@ impl Daemon {
             Daemon::Bird => "BIRD",
             Daemon::Frr => "FRR",
             Daemon::Gobgp => "GoBGP",
+            Daemon::Gobgp4 => "GoBGP 4",
             Daemon::Openbgpd => "OpenBGPD",
             Daemon::Rustybgp => "RustyBGP",
         }
@@ -39,6 +44,7 @@ impl Daemon {
             Daemon::Bird => PathBuf::from("/usr/sbin/bird"),
             Daemon::Frr => PathBuf::from("/usr/lib/frr/bgpd"),
             Daemon::Gobgp => PathBuf::from("/usr/bin/gobgpd"),
+            Daemon::Gobgp4 => gobgp::folder().ok()?.join("gobgpd"),
             Daemon::Openbgpd => PathBuf::from("/usr/sbin/bgpd"),
             Daemon::Rustybgp => return None,
         };
@@ -53,6 +59,7 @@ impl Daemon {
             Daemon::Bird => "not installed: apt install bird2",
             Daemon::Frr => "not installed: apt install frr",
             Daemon::Gobgp => "not installed: apt install gobgpd",
+            Daemon::Gobgp4 => "it could not be built",
             Daemon::Openbgpd => "not installed: apt install openbgpd",
         };
         let program = self.program(sartd).ok_or(missing)?;
@@ -66,7 +73,7 @@ impl Daemon {
     /// True when it can write routes into the kernel by itself.
     pub(super) fn writes_kernel(self) -> bool {
         // GoBGP leaves that to a zebra of FRR; OpenBGPD does it on OpenBSD only.
-        !matches!(self, Daemon::Gobgp | Daemon::Openbgpd)
+        !matches!(self, Daemon::Gobgp | Daemon::Gobgp4 | Daemon::Openbgpd)
     }
 
     /// Starts it in the cell; it may not yet take sessions when this returns.
@@ -100,12 +107,14 @@ impl Daemon {
                 let quiet = if shape.kernel { "" } else { " --no_kernel" };
                 cell.start(&words(&format!("/usr/lib/frr/bgpd -f /run/bench/bgpd.conf{quiet}")))
             }
-            Daemon::Gobgp => {
+            Daemon::Gobgp | Daemon::Gobgp4 => {
                 let text = include_str!("../../bench-peers/gobgp.toml");
                 cell.write("/run/bench/gobgp.toml", &render(text, shape))?;
-                cell.start(&words(
-                    "/usr/bin/gobgpd -l error -p -f /run/bench/gobgp.toml --pprof-disable",
-                ))
+                let program = self.program(sartd).context("it is not there")?;
+                let program = program.display();
+                cell.start(&words(&format!(
+                    "{program} -l error -p -f /run/bench/gobgp.toml --pprof-disable",
+                )))
             }
             Daemon::Openbgpd => {
                 let text = include_str!("../../bench-peers/openbgpd.conf");

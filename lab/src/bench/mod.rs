@@ -32,7 +32,8 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::{image, places};
+use crate::progress::Progress;
+use crate::{image, parts, places};
 use daemon::Daemon;
 use report::Figures;
 use works::{Scale, Stage, Subject, Work};
@@ -108,6 +109,11 @@ fn bgp(args: BgpArgs) -> Result<()> {
         None if args.peers.contains(&Daemon::Sart) => built()?,
         None => PathBuf::from("sartd"),
     };
+    if args.peers.contains(&Daemon::Gobgp4)
+        && let Err(error) = parts::gobgp::ensure(&Progress::new())
+    {
+        eprintln!("{error:#}");
+    }
     // Before any thread is started: all of them shall be in the new namespace.
     cell::enter_own_network()?;
     let mut daemons = Vec::new();

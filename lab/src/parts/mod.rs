@@ -16,7 +16,11 @@ use sha2::{Digest, Sha256};
 use crate::places;
 use crate::progress::Progress;
 
-/// One Go module (or C program) under `lab/kubernetes`.
+pub(crate) mod gobgp;
+pub(crate) mod gungraun;
+pub(crate) mod kernel;
+
+/// One Go module.
 struct Part {
     folder: &'static str,
     what: &'static str,

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::oracle;
 use super::report::{Ending, Tally};
+use super::{oracle, simulation};
 use crate::progress::Progress;
 use crate::{fuzz, image, places, sys};
 
@@ -32,10 +32,23 @@ enum What {
     LongSoak,
     /// A minute, with every route in the kernel, too.
     KernelSoak,
+    /// As many simulated networks as the command line says, and their page.
+    Simulation,
     /// One target, for as long as the command line says, and its line on the page.
     Fuzz(String),
     /// The router beside others, and the page with the ratios.
     Bench,
+}
+
+/// How much of what has no end of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct Amounts {
+    /// Seconds for each fuzz target
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    fuzz_seconds: u32,
+    /// Seeds of the simulation: a network and its faults each
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    simulation_seeds: u32,
 }
 
 fn all(root: &Path) -> Result<Vec<Alone>> {
@@ -45,6 +58,7 @@ fn all(root: &Path) -> Result<Vec<Alone>> {
         case("soak/changes-under-load", false, What::Soak),
         case("soak/two-minutes", true, What::LongSoak),
         case("soak/kernel", true, What::KernelSoak),
+        case("simulation/seeds", true, What::Simulation),
     ];
     for target in fuzz::targets(root)? {
         all.push(case(&format!("fuzz/{target}"), true, What::Fuzz(target)));
@@ -69,7 +83,7 @@ pub(crate) fn wanted(root: &Path, name: Option<&str>, long: bool) -> Result<Vec<
 /// Runs a case.
 pub(super) fn run(
     case: &Alone,
-    fuzz_seconds: u32,
+    amounts: Amounts,
     root: &Path,
     logs: &Path,
     progress: &Progress,
@@ -78,7 +92,7 @@ pub(super) fn run(
     let logs = logs.join(&case.name);
     fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
     let start = Instant::now();
-    let ending = match case.run(fuzz_seconds, root, &logs, progress) {
+    let ending = match case.run(amounts, root, &logs, progress) {
         Ok(said) => {
             said.lines().for_each(|line| progress.say(format_args!("  {line}")));
             Ending::Passed
@@ -92,7 +106,7 @@ pub(super) fn run(
 impl Alone {
     fn run(
         &self,
-        fuzz_seconds: u32,
+        amounts: Amounts,
         root: &Path,
         logs: &Path,
         progress: &Progress,
@@ -117,8 +131,9 @@ impl Alone {
                 command.args(["--prefixes", "200000", "--rate", "10000"]);
                 logged(&mut command, logs, progress)
             }
+            What::Simulation => simulation::run(root, amounts.simulation_seeds, logs, progress),
             What::Fuzz(target) => {
-                fuzz::fuzz(root, std::slice::from_ref(target), fuzz_seconds, true)
+                fuzz::fuzz(root, std::slice::from_ref(target), amounts.fuzz_seconds, true)
             }
             What::Bench => {
                 let mut command = Command::new(places::program());
@@ -135,13 +150,14 @@ fn sartd(root: &Path) -> Result<PathBuf> {
 }
 
 /// Runs a command; gives what it printed. What it says beside is passed on, and kept in a file.
-fn logged(command: &mut Command, logs: &Path, progress: &Progress) -> Result<String> {
+pub(super) fn logged(command: &mut Command, logs: &Path, progress: &Progress) -> Result<String> {
     let log = logs.join("log.txt");
     let mut file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::with_signals(command);
     sys::die_with_parent(command);
-    let mut child = command.spawn().context("start lab")?;
+    let mut child =
+        command.spawn().with_context(|| format!("run {}", command.get_program().display()))?;
     let (stderr, progress) = (child.stderr.take(), *progress);
     let beside = thread::spawn(move || -> io::Result<String> {
         let mut last = String::new();

@@ -1,21 +1,25 @@
 //! The stages that need no cluster: formatting, lints, cargo's own tests.
 
 use std::fs::{self, File};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::other_kernel;
 use super::report::{Ending, Tally};
 use crate::image::own::{cargo, target};
+use crate::parts::gungraun;
 use crate::progress::Progress;
 
 /// The stages' names, in their order.
-pub(crate) const STAGES: [&str; 7] = [
+pub(crate) const STAGES: [&str; 8] = [
     "fmt",
     "clippy",
     "cargo-test",
+    other_kernel::NAME,
     "bench-build",
     "instruction-counts",
     "fuzz-build",
@@ -43,6 +47,9 @@ pub(crate) fn run(
     if wanted.contains(&"cargo-test") {
         tests(root, logs, progress, tally)?;
     }
+    if wanted.contains(&other_kernel::NAME) {
+        other_kernel::run(root, logs, progress, tally)?;
+    }
     // What nobody runs here must build and link all the same.
     let builds: [(&str, &[&str]); 2] = [
         ("bench-build", &["build", "--workspace", "--benches"]),
@@ -59,7 +66,7 @@ pub(crate) fn run(
     if wanted.contains(&"instruction-counts") {
         let start = Instant::now();
         progress.say("cargo bench -p benches -- --check");
-        let ending = instruction_counts(root, logs);
+        let ending = instruction_counts(root, logs, progress);
         tally.note(progress, "instruction-counts", start.elapsed(), ending);
     }
     if wanted.contains(&"cargo-deny") {
@@ -142,20 +149,35 @@ impl Counted {
 }
 
 /// The inner loops' instructions, beside those written down.
-fn instruction_counts(root: &Path, logs: &Path) -> Ending {
+fn instruction_counts(root: &Path, logs: &Path, progress: &Progress) -> Ending {
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|out| out.status.success()) {
         return Ending::Skipped("valgrind is not installed".into());
     }
     let log = logs.join("instruction-counts.log");
-    let mut command = cargo(root);
-    command.args(["bench", "-p", "benches", "--target-dir"]).arg(target(root));
-    if let Err(error) = logged(command.args(["--", "--check"]), &log) {
+    let bench = |option: &str| {
+        let mut command = cargo(root);
+        command.args(["bench", "-p", "benches", "--target-dir"]).arg(target(root));
+        command.args(["--", option]);
+        command
+    };
+    if let Err(error) = logged(&mut bench("--comparable"), &log) {
         return Ending::Failed(error);
     }
     let text = fs::read_to_string(&log).unwrap_or_default();
-    match text.lines().find_map(|line| line.strip_prefix("SKIPPED: instruction-counts: ")) {
-        Some(why) => Ending::Skipped(why.to_owned()),
-        None => Ending::Passed,
+    if let Some(why) =
+        text.lines().find_map(|line| line.strip_prefix("SKIPPED: instruction-counts: "))
+    {
+        return Ending::Skipped(why.to_owned());
+    }
+    let runner = match gungraun::ensure(progress) {
+        Ok(folder) => folder,
+        Err(error) => return Ending::Failed(error),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(iter::once(runner).chain(std::env::split_paths(&path)));
+    match path.context("the runner's place cannot be in PATH") {
+        Ok(path) => logged(bench("--check").env("PATH", path), &log).into(),
+        Err(error) => Ending::Failed(error),
     }
 }
 

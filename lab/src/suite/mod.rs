@@ -23,12 +23,14 @@ mod diagnose;
 mod groups;
 pub(crate) mod manifests;
 mod oracle;
+mod other_kernel;
 pub(crate) mod probe;
 mod prober;
 mod rbac;
 mod report;
 mod resume;
 mod routes;
+mod simulation;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -40,21 +42,20 @@ use resume::Parts;
 /// `cargo lab test …`
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {
-    /// Only what has this in its name: a stage (fmt, clippy, fuzz-build, cargo-test) or GROUP/CASE
+    /// Only what has this in its name: a stage (fmt, clippy, cargo-test, other-kernel) or GROUP/CASE
     name: Option<String>,
     /// Installs Debian packages that are missing
     #[arg(long)]
     install: bool,
-    /// Runs also what takes hours: every fuzz target, the long soaks, the benchmarks. A run that was
-    /// ended goes on where it was, as long as the code is the same
+    /// Runs also what takes hours: every fuzz target, thousands of simulated networks, the long soaks,
+    /// the benchmarks. A run that was ended goes on where it was, as long as the code is the same
     #[arg(long)]
     long: bool,
     /// With --long: runs also what has passed before
     #[arg(long, requires = "long")]
     again: bool,
-    /// Seconds for each fuzz target
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    fuzz_seconds: u32,
+    #[command(flatten)]
+    amounts: alone::Amounts,
     /// Lists the cases of all groups and stops
     #[arg(long)]
     list: bool,
@@ -89,17 +90,20 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         if args.again && file.exists() {
             fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
         }
-        match resume::code(&root) {
-            Ok(code) => {
-                parts = parts.go_on(file, format!("{code} fuzz-seconds={}", args.fuzz_seconds));
-            }
+        let (root, amounts) = (root.clone(), args.amounts);
+        let state = move || Ok(format!("{} {amounts:?}", resume::code(&root)?));
+        match state() {
+            Ok(of) => parts = parts.go_on(file, of, state),
             Err(error) => progress.say(format_args!("begins anew: {error:#}")),
         }
     }
     let logs = logs(&root, parts.goes_on())?;
     progress.say(format_args!("logs: {}", logs.display()));
-    if !wanted.is_empty() || !alone.is_empty() {
+    let other_kernel = stages.contains(&other_kernel::NAME);
+    if other_kernel || !wanted.is_empty() || !alone.is_empty() {
         packages::ensure(args.install)?;
+    }
+    if !wanted.is_empty() || !alone.is_empty() {
         if !sys::is_root() {
             bail!("the tests' networks need root");
         }
@@ -119,7 +123,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     for case in &alone {
         parts.part(&case.name, &mut tally, |tally| {
-            alone::run(case, args.fuzz_seconds, &root, &logs, &progress, tally)
+            alone::run(case, args.amounts, &root, &logs, &progress, tally)
         })?;
     }
     if wanted.iter().any(|(group, _)| !parts.has(group.name)) {
@@ -134,6 +138,10 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             groups::run(group, cases, &logs, &progress, tally);
             Ok(())
         })?;
+    }
+    // What the machine's kernel lacks: a stage of its own runs that, or has said that it cannot.
+    if other_kernel {
+        tally.forget_skipped(other_kernel::is_run_here);
     }
     // A right that one group has no use for may be another's.
     if args.name.is_none() {

@@ -90,6 +90,11 @@ impl Tally {
         self.skipped.extend(skipped);
     }
 
+    /// Leaves out what was skipped for such a reason: it is counted elsewhere.
+    pub(crate) fn forget_skipped(&mut self, reason: impl Fn(&str) -> bool) {
+        self.skipped.retain(|(_, why)| !reason(why));
+    }
+
     pub(crate) fn all_well(&self) -> bool {
         self.failed.is_empty()
     }

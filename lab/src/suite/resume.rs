@@ -19,8 +19,39 @@ pub(super) struct Parts<'a> {
     /// How many there are, and which one is next, counted from one.
     count: usize,
     next: usize,
-    /// What has passed, and the file that keeps it; none for a run that does not go on.
-    kept: Option<(PathBuf, Kept)>,
+    /// What has passed; none for a run that does not go on.
+    notes: Option<Notes<'a>>,
+}
+
+/// Where it is noted what has passed.
+struct Notes<'a> {
+    file: PathBuf,
+    kept: Kept,
+    /// The code and the options as they are now.
+    now: Box<dyn Fn() -> Result<String> + 'a>,
+}
+
+impl Notes<'_> {
+    /// Notes that a part has passed, unless the code has changed: who knows on which it was run.
+    fn note(&mut self, name: &str, tally: &Tally, progress: &Progress) -> Result<()> {
+        match (self.now)() {
+            Ok(now) if now == self.kept.of => {}
+            Ok(_) => {
+                progress.say(format_args!("  the code has changed: {name} is not noted as passed"));
+                return Ok(());
+            }
+            Err(error) => {
+                progress.say(format_args!("  {name} is not noted as passed: {error:#}"));
+                return Ok(());
+            }
+        }
+        self.kept.done.insert(name.to_owned(), tally.clone());
+        // Whole or not at all: half of it would be hours lost.
+        let new = self.file.with_extension("new");
+        fs::write(&new, serde_json::to_vec_pretty(&self.kept)?)
+            .and_then(|()| fs::rename(&new, &self.file))
+            .with_context(|| format!("write {}", self.file.display()))
+    }
 }
 
 /// What is kept between two runs.
@@ -34,25 +65,30 @@ struct Kept {
 impl<'a> Parts<'a> {
     /// So many parts, all of which are run.
     pub(super) fn all(count: usize, progress: &'a Progress) -> Parts<'a> {
-        Parts { progress, count, next: 1, kept: None }
+        Parts { progress, count, next: 1, notes: None }
     }
 
-    /// Leaves out what `file` says has passed of the same thing.
-    pub(super) fn go_on(self, file: PathBuf, of: String) -> Parts<'a> {
+    /// Leaves out what `file` says has passed of the same thing; `now` says what that is later.
+    pub(super) fn go_on(
+        self,
+        file: PathBuf,
+        of: String,
+        now: impl Fn() -> Result<String> + 'a,
+    ) -> Parts<'a> {
         let text = fs::read(&file).unwrap_or_default();
         let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
         let kept = if kept.of == of { kept } else { Kept { of, done: BTreeMap::new() } };
-        Parts { kept: Some((file, kept)), ..self }
+        Parts { notes: Some(Notes { file, kept, now: Box::new(now) }), ..self }
     }
 
     /// Whether something is left out.
     pub(super) fn goes_on(&self) -> bool {
-        self.kept.as_ref().is_some_and(|(_, kept)| !kept.done.is_empty())
+        self.notes.as_ref().is_some_and(|notes| !notes.kept.done.is_empty())
     }
 
     /// Whether this one has passed before.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.kept.as_ref().is_some_and(|(_, kept)| kept.done.contains_key(name))
+        self.notes.as_ref().is_some_and(|notes| notes.kept.done.contains_key(name))
     }
 
     /// Runs a part, unless it has passed before, and counts it.
@@ -64,7 +100,7 @@ impl<'a> Parts<'a> {
     ) -> Result<()> {
         let place = format!("[{}/{}] {name}", self.next, self.count);
         self.next += 1;
-        if let Some(done) = self.kept.as_ref().and_then(|(_, kept)| kept.done.get(name)) {
+        if let Some(done) = self.notes.as_ref().and_then(|notes| notes.kept.done.get(name)) {
             self.progress.say(format_args!("{place}: has passed before"));
             tally.merge(done.clone());
             return Ok(());
@@ -72,15 +108,10 @@ impl<'a> Parts<'a> {
         self.progress.say(place);
         let mut own = Tally::default();
         run(&mut own)?;
-        if let Some((file, kept)) = &mut self.kept
+        if let Some(notes) = &mut self.notes
             && own.all_well()
         {
-            kept.done.insert(name.to_owned(), own.clone());
-            // Whole or not at all: half of it would be hours lost.
-            let new = file.with_extension("new");
-            fs::write(&new, serde_json::to_vec_pretty(kept)?)
-                .and_then(|()| fs::rename(&new, &*file))
-                .with_context(|| format!("write {}", file.display()))?;
+            notes.note(name, &own, self.progress)?;
         }
         tally.merge(own);
         Ok(())
@@ -88,7 +119,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The pages that a run of hours writes itself.
-const WRITTEN: [&str; 3] = ["fuzz", "soak", "benchmarks"];
+const WRITTEN: [&str; 4] = ["fuzz", "soak", "simulation", "benchmarks"];
 
 /// Stands for the code of a checkout, committed or not. The pages that runs write are no part of it.
 ///
@@ -136,8 +167,10 @@ mod tests {
         let file = folder.join("long.json");
         let progress = Progress::silent();
         // Runs two parts, of which the second fails or not; gives what was run and the last line.
-        let run = |of: &str, fails: bool| {
-            let mut parts = Parts::all(2, &progress).go_on(file.clone(), of.to_owned());
+        // The code is another one later, or the same.
+        let run_and_change = |of: &str, later: &str, fails: bool| {
+            let now = || Ok(later.to_owned());
+            let mut parts = Parts::all(2, &progress).go_on(file.clone(), of.to_owned(), now);
             let (mut tally, mut ran) = (Tally::default(), Vec::new());
             for (name, fails) in [("one", false), ("two", fails)] {
                 let result = parts.part(name, &mut tally, |tally| {
@@ -151,11 +184,18 @@ mod tests {
             let last = tally.to_string().lines().last().unwrap_or_default().to_owned();
             (ran, last)
         };
+        let run = |of: &str, fails| run_and_change(of, of, fails);
         let both = || vec!["one", "two"];
         assert_eq!(run("a", true), (both(), "1 passed, 1 failed, 0 skipped".into()));
         assert_eq!(run("a", false), (vec!["two"], "2 passed, 0 failed, 0 skipped".into()));
         assert_eq!(run("a", false), (vec![], "2 passed, 0 failed, 0 skipped".into()));
         assert_eq!(run("b", false), (both(), "2 passed, 0 failed, 0 skipped".into()));
+        // What ran while the code changed has not passed, of neither.
+        let passed = || (both(), "2 passed, 0 failed, 0 skipped".to_owned());
+        assert_eq!(run_and_change("c", "d", false), passed());
+        assert_eq!(run_and_change("d", "c", false), passed());
+        assert_eq!(run("c", false), passed());
+        assert_eq!(run("c", false).0, Vec::<&str>::new());
         fs::remove_dir_all(&folder).expect("the folder goes");
     }
 }

@@ -9,7 +9,7 @@ use crate::suite::wait::{s, wait_for};
 
 const HUB: &str = "sart0";
 /// In the order of their links; the AS numbers go on from 65001.
-const ENDS: [&str; 5] = ["frr0", "bird0", "gobgp0", "openbgpd0", "exabgp0"];
+const ENDS: [&str; 6] = ["frr0", "bird0", "gobgp0", "openbgpd0", "exabgp0", "gobgp4"];
 
 /// Number `n` originates these: 0 is the hub, then the ends.
 fn originated(n: usize) -> [String; 2] {
@@ -111,7 +111,7 @@ fn reader(name: &str) -> Option<PathsOf> {
     match name {
         "frr0" => Some(of_frr),
         "bird0" => Some(of_bird),
-        "gobgp0" => Some(of_gobgp),
+        "gobgp0" | "gobgp4" => Some(of_gobgp),
         "openbgpd0" => Some(of_openbgpd),
         _ => None,
     }

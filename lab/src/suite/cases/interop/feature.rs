@@ -172,17 +172,21 @@ impl Feature {
         let feature: Feature = serde_saphyr::from_str(&text)
             .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
         for peer in super::PEERS {
+            let name = peer.like.unwrap_or(peer.name);
             feature
                 .peers
-                .get(peer.name)
-                .with_context(|| format!("{}: nothing about {}", file.display(), peer.name))?;
+                .get(name)
+                .with_context(|| format!("{}: nothing about {name}", file.display()))?;
         }
         Ok(feature)
     }
 
-    /// A peer's part; every peer has one.
+    /// A peer's part; every peer has one, if not of its own.
     pub(super) fn cell(&self, peer: &Peer) -> &Cell {
-        &self.peers[peer.name]
+        match (self.peers.get(peer.name), peer.like) {
+            (None, Some(other)) => &self.peers[other],
+            (Some(_), _) | (None, None) => &self.peers[peer.name],
+        }
     }
 
     /// The steps of a cell between the meetings.

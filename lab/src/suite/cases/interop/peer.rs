@@ -13,8 +13,10 @@ use crate::suite::wait::{s, wait_for};
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// What the features' files call it; with a 0 behind, its host.
+    /// What the features' files call it.
     pub(super) name: &'static str,
+    /// The peer whose part it has where a feature's file does not speak of it.
+    pub(super) like: Option<&'static str>,
     pub(super) host: &'static str,
     /// What people call it.
     pub(super) title: &'static str,
@@ -32,10 +34,11 @@ pub(super) struct Peer {
     version: &'static str,
 }
 
-/// In the order of their links; the AS numbers go on from 65001.
+/// In the order of the table. Number N has link N and AS number 65000 + N.
 pub(super) const PEERS: &[Peer] = &[
     Peer {
         name: "frr",
+        like: None,
         host: "frr0",
         title: "FRR",
         number: 1,
@@ -49,6 +52,7 @@ pub(super) const PEERS: &[Peer] = &[
     },
     Peer {
         name: "bird",
+        like: None,
         host: "bird0",
         title: "BIRD",
         number: 2,
@@ -60,20 +64,31 @@ pub(super) const PEERS: &[Peer] = &[
     },
     Peer {
         name: "gobgp",
+        like: None,
         host: "gobgp0",
         title: "GoBGP",
         number: 3,
         sessions: &[("192.168.3.2", &[])],
         files: &["gobgp.toml", "gobgp.sh"],
         programs: &["gobgpd"],
-        start: "setsid gobgpd -f /run/interop/gobgp.toml ${again:+-r} \
-                    >>/var/log/lab/gobgpd.log 2>&1 </dev/null &
-            until gobgp global >/dev/null 2>&1; do sleep 0.05; done
-            . /run/interop/gobgp.sh",
-        version: "gobgpd --version | sed 's/.*version //'",
+        start: GOBGPD,
+        version: GOBGPD_VERSION,
+    },
+    Peer {
+        name: "gobgp4",
+        like: Some("gobgp"),
+        host: "gobgp4",
+        title: "GoBGP",
+        number: 6,
+        sessions: &[("192.168.6.2", &[])],
+        files: &["gobgp.toml", "gobgp.sh"],
+        programs: &["gobgpd"],
+        start: GOBGPD,
+        version: GOBGPD_VERSION,
     },
     Peer {
         name: "openbgpd",
+        like: None,
         host: "openbgpd0",
         title: "OpenBGPD",
         number: 4,
@@ -88,6 +103,7 @@ pub(super) const PEERS: &[Peer] = &[
     },
     Peer {
         name: "exabgp",
+        like: None,
         host: "exabgp0",
         title: "ExaBGP",
         number: 5,
@@ -101,6 +117,12 @@ pub(super) const PEERS: &[Peer] = &[
         version: "exabgp --version 2>&1 | sed -n 's/ExaBGP : //p'",
     },
 ];
+
+const GOBGPD: &str = "setsid gobgpd -f /run/interop/gobgp.toml ${again:+-r} \
+        >>/var/log/lab/gobgpd.log 2>&1 </dev/null &
+    until gobgp global >/dev/null 2>&1; do sleep 0.05; done
+    . /run/interop/gobgp.sh";
+const GOBGPD_VERSION: &str = "gobgpd --version | sed 's/.*version //'";
 
 impl Peer {
     /// Ends its daemon with SIGKILL, so that nothing of it is left.

@@ -96,7 +96,7 @@ fn render(titles: &[String], rows: &[Row]) -> String {
                 Outcome::Works => text.push_str(" ✓ |"),
                 Outcome::Fails(_) => text.push_str(" **fails** |"),
                 Outcome::Lacks(why) => {
-                    let note = format!("{}: {why}", title.split(' ').next().unwrap_or_default());
+                    let note = format!("{}: {why}", called(title, titles));
                     let at = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
                         notes.push(note);
                         notes.len() - 1
@@ -119,6 +119,13 @@ fn render(titles: &[String], rows: &[Row]) -> String {
     text
 }
 
+/// A peer's name in a note: with its version where two have one name.
+fn called<'a>(title: &'a str, titles: &[String]) -> &'a str {
+    let name = |title: &'a str| title.split(' ').next().unwrap_or_default();
+    let same = titles.iter().filter(|other| other.split(' ').next() == Some(name(title)));
+    if same.count() > 1 { title } else { name(title) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +140,7 @@ mod tests {
             outcomes: vec![Outcome::Works, Outcome::Fails("no".into()), lacks()],
         };
         let titles = ["A 1", "B 2", "C 3"].map(str::to_owned);
+        assert_eq!(called("C 3", &["C 3".into(), "C 4".into()]), "C 3");
         let text = render(&titles, &[row("one"), row("two")]);
         assert!(text.contains("| one | 4271 | ✓ | **fails** | –[^1] |"), "{text}");
         assert!(text.contains("| two | 4271 | ✓ | **fails** | –[^1] |"), "{text}");
