@@ -194,7 +194,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Unplug { host, interface } => lab()?.unplug(&host, &interface)?,
         Task::Plug { host, interface } => lab()?.plug(&host, &interface)?,
         Task::Parts { install } => {
-            packages::ensure(install)?;
+            packages::ensure(install, packages::Use::Lab)?;
             println!("{}", parts::ensure(&Progress::new())?.display());
         }
         Task::Image(command) => match Lab::open(cli.lab.as_deref()) {
@@ -213,7 +213,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 fn bring_up(up: Up) -> Result<()> {
-    packages::ensure(up.install)?;
+    packages::ensure(up.install, packages::Use::Lab)?;
     let progress = Progress::new();
     let options = UpOptions {
         topology: up.topology,

@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Package, and what it is needed for.
-const NEEDED: [(&str, &str); 32] = [
-    ("bc", "the other kernel"),
+type Package = (&'static str, &'static str);
+
+/// What a lab is made of.
+const LAB: [Package; 21] = [
     ("bird2", "routers"),
-    ("bison", "the other kernel"),
     ("busybox-static", "the test image"),
     ("ca-certificates", "downloads"),
     ("conntrack", "kube-proxy"),
@@ -20,35 +21,49 @@ const NEEDED: [(&str, &str); 32] = [
     ("curl", "tests"),
     ("dash", "the test image"),
     ("exabgp", "routers"),
-    ("flex", "the other kernel"),
     ("frr", "routers"),
-    ("g++", "fuzz targets"),
     ("gcc", "the pause program"),
     ("gobgpd", "routers"),
     ("iproute2", "links and routes"),
     ("iptables", "kube-proxy"),
     ("iputils-ping", "tests"),
     ("libc6-dev", "static programs"),
-    ("libelf-dev", "the other kernel"),
-    ("linux-source-6.12", "the other kernel"),
-    ("make", "the other kernel"),
     ("netcat-openbsd", "tests"),
     ("nftables", "kube-proxy"),
     ("openbgpd", "routers"),
     ("procps", "sysctl"),
-    ("qemu-system-x86", "the other kernel"),
     ("runc", "containers"),
     ("tcpdump", "looking at packets"),
+];
+
+/// What the tests want beside it.
+const TESTS: [Package; 11] = [
+    ("bc", "the other kernel"),
+    ("bison", "the other kernel"),
+    ("flex", "the other kernel"),
+    ("g++", "fuzz targets"),
+    ("libelf-dev", "the other kernel"),
+    ("linux-source-6.12", "the other kernel"),
+    ("make", "the other kernel"),
+    ("qemu-system-x86", "the other kernel"),
     ("tshark", "another reader of BGP"),
     ("valgrind", "instruction counts"),
     ("xz-utils", "the other kernel"),
 ];
 
 /// The programs that no package of every Debian has.
-const GO: (&str, &str) = ("golang-go", "Kubernetes, containerd and CoreDNS are built from source");
+const GO: Package = ("golang-go", "Kubernetes, containerd and CoreDNS are built from source");
+
+/// What the packages are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Lab,
+    /// A lab, and all the tests.
+    Tests,
+}
 
 /// The packages that are not installed.
-pub(crate) fn missing() -> Result<Vec<&'static str>> {
+fn missing(of: Use) -> Result<Vec<&'static str>> {
     let output = Command::new("dpkg-query")
         .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
         .stderr(Stdio::null())
@@ -57,8 +72,12 @@ pub(crate) fn missing() -> Result<Vec<&'static str>> {
     let text = String::from_utf8_lossy(&output.stdout);
     let installed: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
-    let mut missing: Vec<&str> =
-        NEEDED.iter().map(|(name, _)| *name).filter(|name| !installed.contains(name)).collect();
+    let more: &[Package] = match of {
+        Use::Lab => &[],
+        Use::Tests => &TESTS,
+    };
+    let needed = LAB.iter().chain(more).map(|(name, _)| *name);
+    let mut missing: Vec<&str> = needed.filter(|name| !installed.contains(name)).collect();
     if Command::new("go")
         .arg("version")
         .stdout(Stdio::null())
@@ -75,8 +94,8 @@ pub(crate) fn missing() -> Result<Vec<&'static str>> {
 ///
 /// # Errors
 /// [`Missing`] without `install`; apt's failure with it.
-pub(crate) fn ensure(install: bool) -> Result<()> {
-    let missing = missing()?;
+pub(crate) fn ensure(install: bool, of: Use) -> Result<()> {
+    let missing = missing(of)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -146,7 +165,7 @@ impl Drop for Asleep {
 /// Packages are missing and nobody asked to install them.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().fold("these Debian packages are missing:".to_owned(), |text, name| {
-    let why = NEEDED.iter().chain([&GO]).find(|(known, _)| known == name).map_or("", |(_, why)| why);
+    let why = LAB.iter().chain(&TESTS).chain([&GO]).find(|(known, _)| known == name).map_or("", |(_, why)| why);
     format!("{text}\n  {name:<27} {why}")
 }) + &format!("\ninstall them with --install, or with:\n  apt-get install {}", .0.join(" ")))]
 pub(crate) struct Missing(Vec<&'static str>);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::process::Command;
 use std::time::Duration;
@@ -14,11 +15,15 @@ use sockets::{BfdSockets, Datagram, Dial, Event, Found, Listen, Neighbors, Peer,
 
 /// Runs a test on a thread that has a namespace of its own, with `a` and `b` joined by a cable.
 fn with_links<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+    // The test's thread has its name.
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // SAFETY: it changes the namespace of this thread alone, which ends with the test.
             if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-                eprintln!("SKIPPED: no network namespace may be made here");
+                let why = "no network namespace may be made here";
+                // Not a print macro: those are captured.
+                let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: {why}");
                 return;
             }
             for line in [

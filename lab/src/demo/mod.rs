@@ -36,7 +36,7 @@ const NAMESPACE: &str = "sample";
 /// # Errors
 /// When something does not come up; the lab is then taken away, and what its logs say is shown.
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
-    packages::ensure(args.install)?;
+    packages::ensure(args.install, packages::Use::Lab)?;
     let progress = Progress::new();
     let start = Instant::now();
     let ctx = cluster(&progress)?;

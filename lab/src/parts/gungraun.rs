@@ -25,8 +25,10 @@ pub(crate) fn ensure(progress: &Progress) -> Result<PathBuf> {
     build_once(&what, "2 min", &folder, progress, |out| {
         let mut cargo = Command::new("cargo");
         cargo.args(["install", "--quiet", "--locked", "--version", &format!("={version}"), NAME]);
-        cargo.arg("--root").arg(out).current_dir(out);
-        run(cargo)
+        let target = out.join("target");
+        cargo.arg("--root").arg(out).env("CARGO_TARGET_DIR", &target).current_dir(out);
+        run(cargo)?;
+        fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))
     })?;
     Ok(folder.join("bin"))
 }

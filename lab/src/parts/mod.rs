@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::places;
 use crate::progress::Progress;
+use crate::sys;
 
 pub(crate) mod gobgp;
 pub(crate) mod gungraun;
@@ -157,6 +158,10 @@ fn build_once(
     let start = Instant::now();
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let half = target.with_file_name(format!(".{name}.{}", std::process::id()));
+    // Of a run that was ended, with the number of this one.
+    if half.exists() {
+        fs::remove_dir_all(&half).with_context(|| format!("empty {}", half.display()))?;
+    }
     fs::create_dir_all(&half).with_context(|| format!("make {}", half.display()))?;
     let result = build(&half).with_context(|| format!("build {what}"));
     if result.is_err() {
@@ -213,6 +218,9 @@ fn cc_build(source: &Path, out: &Path) -> Result<()> {
 }
 
 fn run(mut command: Command) -> Result<()> {
+    // An interrupt ends it, too.
+    sys::with_signals(&mut command);
+    sys::die_with_parent(&mut command);
     // Standard output stays for what the user asked for.
     let output = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let program = command.get_program().to_string_lossy().into_owned();

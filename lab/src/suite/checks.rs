@@ -1,5 +1,6 @@
 //! The stages that need no cluster: formatting, lints, cargo's own tests.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -90,13 +91,13 @@ fn tests(root: &Path, logs: &Path, progress: &Progress, tally: &mut Tally) -> Re
     let took = start.elapsed().as_secs_f32();
     progress.say(format_args!(
         "  {} passed, {} failed, {} skipped ({took:.1} s)",
-        counted.passed,
+        counted.passed.len(),
         counted.failed.len(),
         counted.skipped.len()
     ));
     let explained = !counted.failed.is_empty();
     let failed = counted.failed.into_iter().map(|name| (name, log.display().to_string()));
-    tally.add(counted.passed, failed.collect(), counted.skipped);
+    tally.add(counted.passed.len(), failed.collect(), counted.skipped);
     // A build that fails or a test program that crashes shows in the status only.
     match ending {
         Err(error) if !explained => {
@@ -110,24 +111,26 @@ fn tests(root: &Path, logs: &Path, progress: &Progress, tally: &mut Tally) -> Re
 /// What `cargo test` has printed, counted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    pub(super) passed: usize,
+    pub(super) passed: Vec<String>,
     pub(super) failed: Vec<String>,
     pub(super) skipped: Vec<(String, String)>,
 }
 
 impl Counted {
     /// A test that cannot run here passes, but says `SKIPPED: NAME: why` on standard error; it
-    /// counts as skipped.
+    /// counts as skipped. One that runs itself again in namespaces is there twice and counts once.
     pub(super) fn read(text: &str) -> Self {
         let mut counted = Self::default();
+        let (mut seen, mut skipped) = (BTreeSet::new(), BTreeSet::new());
         for line in text.lines() {
-            if let Some((before, said)) = line.split_once("SKIPPED: ") {
+            // Cargo names the next program, which may have tests of the same names.
+            if line.starts_with("     Running ") || line.starts_with("   Doc-tests ") {
+                (seen, skipped) = (BTreeSet::new(), BTreeSet::new());
+            }
+            if let Some((_, said)) = line.split_once("SKIPPED: ") {
                 let (name, why) = said.split_once(": ").unwrap_or((said, "no reason given"));
+                skipped.insert(name);
                 counted.skipped.push((name.to_owned(), why.to_owned()));
-                // Said in the middle of the test's own line, its `ok` comes alone.
-                if !before.starts_with("test ") {
-                    counted.passed = counted.passed.wrapping_sub(1);
-                }
                 continue;
             }
             let Some((name, ending)) =
@@ -135,8 +138,17 @@ impl Counted {
             else {
                 continue;
             };
+            if !seen.insert(name) {
+                continue;
+            }
+            let was_skipped = || {
+                skipped
+                    .iter()
+                    .any(|skipped| name == *skipped || name.ends_with(&format!("::{skipped}")))
+            };
             match ending {
-                "ok" => counted.passed = counted.passed.wrapping_add(1),
+                "ok" if was_skipped() => {}
+                "ok" => counted.passed.push(name.to_owned()),
                 "FAILED" => counted.failed.push(name.to_owned()),
                 ignored if ignored.starts_with("ignored") => {
                     counted.skipped.push((name.to_owned(), ignored.to_owned()));

@@ -91,12 +91,17 @@ impl Tally {
     }
 
     /// Leaves out what was skipped for such a reason: it is counted elsewhere.
-    pub(crate) fn forget_skipped(&mut self, reason: impl Fn(&str) -> bool) {
-        self.skipped.retain(|(_, why)| !reason(why));
+    pub(crate) fn forget_skipped(&mut self, forget: impl Fn(&str) -> bool) {
+        self.skipped.retain(|(name, _)| !forget(name));
     }
 
     pub(crate) fn all_well(&self) -> bool {
         self.failed.is_empty()
+    }
+
+    /// True when something was run, and well.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed > 0
     }
 
     /// True when nothing at all was run or skipped.

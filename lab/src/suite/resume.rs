@@ -110,6 +110,7 @@ impl<'a> Parts<'a> {
         run(&mut own)?;
         if let Some(notes) = &mut self.notes
             && own.all_well()
+            && own.has_passed()
         {
             notes.note(name, &own, self.progress)?;
         }

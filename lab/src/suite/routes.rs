@@ -1,9 +1,10 @@
 //! What routes of BGP do in the kernels of all hosts while something breaks: nothing.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::ctx::Ctx;
 
@@ -15,7 +16,14 @@ const NAMED: usize = 8;
 /// A route that goes away and comes back, or a leg of it, moves flows that no probe may be part of:
 /// a masqueraded connection that leaves by another link ends there.
 pub(crate) struct Routes {
-    watchers: Vec<(String, Child)>,
+    watchers: Vec<Watcher>,
+}
+
+struct Watcher {
+    host: String,
+    monitor: Child,
+    /// Reads on, so that the monitor never waits; gives what is said of BGP's routes.
+    reader: JoinHandle<Vec<String>>,
 }
 
 impl Routes {
@@ -26,8 +34,13 @@ impl Routes {
             let mut command = Command::new("ip");
             command.args(["-o", "-ts", "monitor", "route"]);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-            let watcher = ctx.lab.spawn_network(&host.name, command)?;
-            routes.watchers.push((host.name.clone(), watcher));
+            let mut monitor = ctx.lab.spawn_network(&host.name, command)?;
+            let said = BufReader::new(monitor.stdout.take().context("no output")?);
+            let reader = thread::spawn(move || {
+                let lines = said.lines().map_while(Result::ok);
+                lines.filter(|line| line.contains("proto bgp")).collect()
+            });
+            routes.watchers.push(Watcher { host: host.name.clone(), monitor, reader });
         }
         Ok(routes)
     }
@@ -35,15 +48,13 @@ impl Routes {
     /// Ends the watch; no route of BGP may have come, gone or changed on any host.
     pub(crate) fn unmoved(mut self) -> Result<()> {
         let mut moved = Vec::new();
-        for (host, mut watcher) in std::mem::take(&mut self.watchers) {
-            let gone = watcher.try_wait()?;
+        for Watcher { host, mut monitor, reader } in std::mem::take(&mut self.watchers) {
+            let gone = monitor.try_wait()?;
+            monitor.kill()?;
+            monitor.wait()?;
             ensure!(gone.is_none(), "ip monitor on {host} has ended by itself: {gone:?}");
-            watcher.kill()?;
-            let mut text = String::new();
-            watcher.stdout.take().context("no output")?.read_to_string(&mut text)?;
-            watcher.wait()?;
-            let of_bgp = text.lines().filter(|line| line.contains("proto bgp"));
-            moved.extend(of_bgp.map(|line| format!("{host}: {line}")));
+            let lines = reader.join().map_err(|_| anyhow!("the reader on {host} panicked"))?;
+            moved.extend(lines.into_iter().map(|line| format!("{host}: {line}")));
         }
         let named = moved.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n");
         ensure!(moved.is_empty(), "{} routes moved, first\n{named}", moved.len());
@@ -53,9 +64,9 @@ impl Routes {
 
 impl Drop for Routes {
     fn drop(&mut self) {
-        for (_, watcher) in &mut self.watchers {
-            let _ = watcher.kill();
-            let _ = watcher.wait();
+        for watcher in &mut self.watchers {
+            let _ = watcher.monitor.kill();
+            let _ = watcher.monitor.wait();
         }
     }
 }

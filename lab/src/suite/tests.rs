@@ -22,7 +22,7 @@ test slow ... ignored, needs a day
 test result: FAILED. 4 passed; 1 failed; 1 ignored
 ";
     let counted = Counted::read(text);
-    assert_eq!(counted.passed, 2);
+    assert_eq!(counted.passed, ["a::one", "src/lib.rs - doc (line 3)"]);
     assert_eq!(counted.failed, ["a::three"]);
     assert_eq!(
         counted.skipped,
@@ -32,6 +32,25 @@ test result: FAILED. 4 passed; 1 failed; 1 ignored
             ("slow".to_owned(), "ignored, needs a day".to_owned()),
         ]
     );
+}
+
+#[test]
+fn a_test_that_runs_itself_again_counts_once() {
+    let text = "\
+     Running tests/a.rs (target/debug/deps/a-1)
+running 2 tests
+running 1 test
+test one ... ok
+test result: ok. 1 passed
+test one ... ok
+test two ... SKIPPED: two: no VRF
+ok
+test two ... ok
+     Running tests/b.rs (target/debug/deps/b-1)
+test one ... ok
+";
+    let counted = Counted::read(text);
+    assert_eq!((counted.passed.len(), counted.skipped.len()), (2, 1));
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub(crate) struct Args {
 /// Removes the CNI configuration and plugin, the routes of router, FIB controller and blocks with their
 /// next-hop objects, and the run directory.
 /// What is not there is no error. Pods keep their links, which go with them. Nothing is done while a
-/// daemon runs: its routes would be back at once, and its state gone.
+/// daemon runs with the directory: its routes would be back at once, and its state gone. The routes
+/// of one with another directory are not told apart.
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let _held = hold_off(&args.run_dir)?;
     // The configuration first: no pod shall be started with a plugin that goes.

@@ -275,6 +275,14 @@ fn after_a_restart_a_peer_that_has_restarted_too_is_waited_for_a_moment() {
     bench.wait(1);
     assert!(bench.outputs.contains(&Output::Settled), "it waits for us, maybe");
     assert!(bench.events().contains(&Event::SelectionBegan { timed_out: false }));
+
+    // Something else comes at that very moment: it is due still.
+    let (mut bench, conn) = begin();
+    bench.now = bench.now + Duration::from_secs(5);
+    bench.handle(Input::Frame { conn, bytes: KEEPALIVE.to_vec() });
+    assert!(bench.speaker.wake_at().is_some_and(|(at, _)| at <= bench.now));
+    bench.wait(0);
+    assert!(bench.outputs.contains(&Output::Settled));
 }
 
 #[test]

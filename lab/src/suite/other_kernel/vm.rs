@@ -161,7 +161,7 @@ impl Machine<'_> {
     fn command_line(&self) -> String {
         let options = "trans=virtio,version=9p2000.L,msize=262144,cache=loose";
         format!(
-            "console=ttyS0 quiet panic=-1 ro root=root rootfstype=9p rootflags={options} init={}",
+            "console=ttyS0 quiet panic=-1 ro root=root rootfstype=9p rootflags={options} init=\"{}\"",
             self.init.display()
         )
     }

@@ -247,11 +247,13 @@ impl Placement {
         }
     }
 
-    /// Stores the places again, if they could not be.
-    pub(super) fn save_again(&mut self, now: Timestamp) {
-        if self.unsaved.as_ref().is_some_and(|(at, _)| *at <= now) {
+    /// Stores the places again, if they could not be. Gives whether it was tried.
+    pub(super) fn save_again(&mut self, now: Timestamp) -> bool {
+        let due = self.unsaved.as_ref().is_some_and(|(at, _)| *at <= now);
+        if due {
             self.save(now);
         }
+        due
     }
 
     fn save(&mut self, now: Timestamp) {
@@ -389,7 +391,9 @@ impl Router {
 
     /// Looks whether what is left in other places can go: when all is in the new one.
     pub(super) fn look_at_places(&mut self, now: Timestamp) {
-        self.parts.placement.save_again(now);
+        if self.parts.placement.save_again(now) {
+            self.parts.publisher.changed();
+        }
         let (placed, failing) = (self.is_placed(), self.parts.table.failing() > 0);
         if !self.parts.placement.look(now, placed, failing) {
             return;

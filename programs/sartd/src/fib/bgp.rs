@@ -57,11 +57,15 @@ pub(super) async fn listen(endpoint: RouterEnd, family: Family, heard: mpsc::Sen
     let Some(client) = client(&endpoint, None) else {
         return;
     };
+    let here = match &endpoint {
+        RouterEnd::Socket(_) => true,
+        RouterEnd::Tcp(address) => address.ip().is_loopback(),
+    };
     let mut known: Option<BTreeMap<Prefix, Wish>> = None;
     let mut was_well = true;
     let mut answered = tokio::time::Instant::now();
     loop {
-        let news = match ask(&client, family).await {
+        let news = match ask(&client, family, here).await {
             Ok(routes) => {
                 answered = tokio::time::Instant::now();
                 let changed = known.as_ref() != Some(&routes) || !was_well;
@@ -96,7 +100,12 @@ pub(super) async fn listen(endpoint: RouterEnd, family: Family, heard: mpsc::Sen
     }
 }
 
-async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, Wish>, CallError> {
+/// `here`: the router is one of this machine.
+async fn ask(
+    client: &RouterClient,
+    family: Family,
+    here: bool,
+) -> Result<BTreeMap<Prefix, Wish>, CallError> {
     let mut hops: BTreeMap<Prefix, Vec<(NextHop, u32)>> = BTreeMap::new();
     let mut request = v1::ListRoutesRequest {
         table: "loc".to_owned(),
@@ -109,7 +118,8 @@ async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, W
         for route in page.routes {
             // What the router itself originates has no neighbor, and leads nowhere from here.
             let used = (route.best || route.multipath) && !route.neighbor.is_empty();
-            let (Ok(prefix), Some(hop)) = (route.prefix.parse::<Prefix>(), next_hop(&route)) else {
+            let (Ok(prefix), Some(hop)) = (route.prefix.parse::<Prefix>(), next_hop(&route, here))
+            else {
                 continue;
             };
             if used && hops.len() < MAX_ROUTES {
@@ -128,12 +138,13 @@ async fn ask(client: &RouterClient, family: Family) -> Result<BTreeMap<Prefix, W
     Ok(hops.into_iter().filter_map(wish).collect())
 }
 
-/// A route's next hop; a link-local one is on the link of the neighbor that it came from.
-fn next_hop(route: &v1::Route) -> Option<NextHop> {
+/// A route's next hop; a link-local one is on the link of the neighbor that it came from, which is
+/// one of ours where the router is `here`.
+fn next_hop(route: &v1::Route, here: bool) -> Option<NextHop> {
     let address: std::net::IpAddr = route.next_hop.parse().ok()?;
     let neighbor = route.neighbor.parse::<ScopedAddr>().ok();
     let interface = neighbor.and_then(|neighbor| neighbor.link());
-    let interface = interface.filter(|_| is_link_local(&address));
+    let interface = interface.filter(|_| here && is_link_local(&address));
     Some(NextHop { interface, ..NextHop::from(address) })
 }
 
@@ -275,15 +286,20 @@ mod tests {
 
     #[test]
     fn a_next_hop_on_a_link_is_there_alone() {
-        let hop = |next_hop: &str, neighbor: &str| {
+        let hop = |next_hop: &str, neighbor: &str, here: bool| {
             let (next_hop, neighbor) = (next_hop.to_owned(), neighbor.to_owned());
-            super::next_hop(&v1::Route { next_hop, neighbor, ..Default::default() })
+            super::next_hop(&v1::Route { next_hop, neighbor, ..Default::default() }, here)
         };
-        let words = |next_hop: &str, neighbor: &str| hop(next_hop, neighbor).unwrap().to_string();
+        let words = |next_hop: &str, neighbor: &str| {
+            hop(next_hop, neighbor, true).map(|hop| hop.to_string()).unwrap_or_default()
+        };
         assert_eq!(words("fe80::1", "fe80::1%eth0"), "fe80::1%eth0");
         assert_eq!(words("2001:db8::1", "fe80::1%eth0"), "2001:db8::1");
         assert_eq!(words("10.0.0.1", "10.0.0.1"), "10.0.0.1");
-        assert_eq!(hop("", "10.0.0.1"), None);
+        assert_eq!(hop("", "10.0.0.1", true), None);
+        // Another machine's eth0 is none of ours.
+        let there = hop("fe80::1", "fe80::1%eth0", false).unwrap();
+        assert_eq!((there.interface, there.to_string()), (None, "fe80::1".to_owned()));
     }
 
     #[tokio::test]
@@ -319,7 +335,7 @@ mod tests {
             cursors
         });
         let client = RouterClient::new(Endpoint::Tcp(address), None).unwrap();
-        let routes = ask(&client, Family::Ipv4).await.unwrap();
+        let routes = ask(&client, Family::Ipv4, true).await.unwrap();
         let prefixes: Vec<_> = routes.keys().map(ToString::to_string).collect();
         assert_eq!(prefixes, ["10.1.0.0/16", "10.2.0.0/16"]);
         drop(client);

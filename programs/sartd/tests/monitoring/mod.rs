@@ -4,6 +4,7 @@ mod station;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bgpkit_parser::models::{Bgp4MpEnum, BgpMessage, MrtMessage, MrtRecord, TableDumpV2Message};
 use bgpkit_parser::parser::mrt::mrt_record::parse_mrt_record;
@@ -218,6 +219,42 @@ fn a_station_that_reads_nothing_holds_nobody_up() {
             Told::End { view: "own" },
         ];
         while !listener.accept().await.reaches(&anew).await {}
+    });
+}
+
+/// Nothing else happens in this router: nobody would look by chance.
+#[test]
+fn who_watches_hears_that_a_station_is_lost() {
+    let name = "monitoring::who_watches_hears_that_a_station_is_lost";
+    let Some(world) = World::enter(name) else { return };
+    let (_a, b) = world.two_hosts();
+    world.block_on(async {
+        let listener = Listener::new("10.0.0.1:11019");
+        let alone = "{asn: 65002, router_id: 2.2.2.2, \
+                     bmp: [{address: 10.0.0.1, port: 11019, connect_retry_time: 600, \
+                     statistics_interval: 1, tables: [loc_rib]}]}";
+        let router = b.router("right", alone, &[]);
+        let mut station = listener.accept().await;
+        let is_live = async || stations(&router).await.iter().any(|one| one.state == "Live");
+        eventually("the station is told", is_live).await;
+        let mut watch = router.client().watch(v1::WatchRequest::default()).await.unwrap();
+        // For a second there was nothing to be told of.
+        for _ in 0..2 {
+            while !matches!(station.next().await, Told::Statistics { .. }) {}
+        }
+        drop((station, listener));
+        let lost = async {
+            loop {
+                let event = watch.message().await.unwrap().expect("the watch goes on");
+                if let Some(v1::event::What::Condition(event)) = event.what
+                    && event.condition.is_some_and(|condition| condition.name == "StationLost")
+                {
+                    return;
+                }
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(10), lost).await;
+        told.expect("it is told that the station is lost");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Hosts out of network namespaces, and routers on them.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +44,11 @@ pub(crate) struct Monitor {
 /// A directory that is gone at the end.
 pub(crate) struct Directory(PathBuf);
 
+/// Says what is not run, and why; not by a print macro, whose words are captured.
+fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
 impl World {
     /// Runs the test of this name again inside namespaces of its own; gives the world there, and
     /// none outside, where the test is then over.
@@ -63,11 +69,11 @@ impl World {
         match run("unshare", &probe) {
             Ok((status, _)) if status.success() => {}
             Ok((status, _)) => {
-                eprintln!("SKIPPED: {test}: no network namespaces here (unshare: {status})");
+                skipped(test, &format!("no network namespaces here (unshare: {status})"));
                 return None;
             }
             Err(error) => {
-                eprintln!("SKIPPED: {test}: no `unshare` here ({error})");
+                skipped(test, &format!("no `unshare` here ({error})"));
                 return None;
             }
         }

@@ -97,6 +97,9 @@ pub struct Speaker {
     kernel_synced: bool,
     owners_ready: bool,
     selection: Selection,
+    /// When it was asked last whether all tables are there: who was waited for until then is not
+    /// any more.
+    asked: Timestamp,
     settled_told: bool,
     ending: Option<Ending>,
 }
@@ -237,6 +240,7 @@ impl Speaker {
             kernel_synced: config.restarting.is_none(),
             owners_ready: false,
             selection,
+            asked: now,
             settled_told: false,
             ending: None,
         }
@@ -355,7 +359,7 @@ impl Speaker {
         let deferral = match self.selection {
             Selection::Deferred { until } => {
                 let waits = self.peers.values().filter_map(|peer| peer.up.as_ref()?.waited_for());
-                let next = waits.filter(|at| *at > self.now).min();
+                let next = waits.filter(|at| *at > self.asked).min();
                 Some((next.map_or(until, |at| at.min(until)), "selection deferral"))
             }
             Selection::On { .. } => None,
@@ -454,7 +458,10 @@ impl Speaker {
                 }
                 match rib.fill(peer.id) {
                     Fill::Nothing => {}
-                    Fill::Busy => self.busy = true,
+                    Fill::Busy => {
+                        self.busy = true;
+                        self.changes += 1;
+                    }
                     Fill::Bytes { bytes, updates, refreshes } => {
                         connection.room = spend(connection.room, bytes.len());
                         peer.session.count_sent(self.now, updates, refreshes);
@@ -472,6 +479,7 @@ impl Speaker {
     /// restart, or has restarted itself [a moment ago](RESTARTED_TOO); not before all owners have
     /// spoken.
     fn select_if_complete(&mut self) {
+        self.asked = self.now;
         let complete = |peer: &PeerState| match &peer.up {
             Some(up) => {
                 up.negotiated.graceful_restart.is_none()

@@ -233,6 +233,7 @@ impl Speaker {
             return;
         };
         if std::mem::replace(&mut peer.link, link) != link {
+            self.note(address);
             self.refresh_facts(address);
         }
     }

@@ -53,7 +53,7 @@ pub struct FamilySnapshot {
 }
 
 /// Whether a peer looks as it did: cheap to take of each. Two that are equal were taken of the same
-/// peer, between which its [`PeerSnapshot`] has not changed but for [`Traffic`].
+/// peer, between which its [`PeerSnapshot`] has not changed but for [`Traffic`] and `behind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance {
     /// See [`super::PeerState::changed`].

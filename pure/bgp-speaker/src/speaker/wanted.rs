@@ -135,6 +135,7 @@ impl Speaker {
         for address in self.peers.keys().copied().collect::<Vec<_>>() {
             if let Some(peer) = self.peers.get_mut(&address) {
                 peer.session.reconfigure_local(self.now, local.clone());
+                self.note(address);
                 self.run(address);
             }
         }

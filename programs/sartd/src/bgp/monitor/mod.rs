@@ -216,8 +216,8 @@ impl Monitor {
     }
 
     /// Tells what has happened, and gives some more of the tables. `settled`: each prefix was
-    /// chosen for since the start.
-    pub(super) fn turn(&mut self, speaker: &mut Speaker, conns: &Conns, settled: bool) {
+    /// chosen for since the start. Gives whether a station is shown otherwise now.
+    pub(super) fn turn(&mut self, speaker: &mut Speaker, conns: &Conns, settled: bool) -> bool {
         let now = self.clock.now();
         if self.watch != Watch::default() {
             while let Some(told) = speaker.poll_watched() {
@@ -228,10 +228,11 @@ impl Monitor {
         }
         let wall = wall(&self.clock, now);
         let world = World { now, wall, speaker, sessions: &self.sessions };
-        self.stations.turn(&world);
+        let news = self.stations.turn(&world);
         if let Some(mrt) = &mut self.mrt {
             mrt.turn(&world, settled);
         }
+        news
     }
 
     /// When [`Monitor::turn`] is to be called at the latest.
@@ -425,7 +426,9 @@ impl Router {
     pub(super) fn tell_monitors(&mut self) {
         let best = *self.parts.best_watchers.borrow_and_update() > 0;
         self.monitor.want_best(best, &mut self.parts.speaker);
-        self.monitor.turn(&mut self.parts.speaker, &self.conns, self.settled);
+        if self.monitor.turn(&mut self.parts.speaker, &self.conns, self.settled) {
+            self.parts.publisher.changed();
+        }
         let (now, began) = (self.parts.clock.now(), Instant::now());
         while began.elapsed() < CHANGES_TIME
             && let Some(prefix) = self.monitor.next_used()

@@ -143,11 +143,16 @@ impl Stations {
         entry.station.handle(now, input);
     }
 
-    /// Does what the stations want done; of their tables one part each.
-    pub(super) fn turn(&mut self, world: &World<'_>) {
+    /// Does what the stations want done; of their tables one part each. Gives whether one of them
+    /// is somewhere else now, or is lost for another reason.
+    pub(super) fn turn(&mut self, world: &World<'_>) -> bool {
+        let mut news = false;
         for (at, entry) in &mut self.entries {
+            let before = (entry.standing, entry.error.clone());
             entry.turn(*at, world, &self.sender, &mut self.last_link);
+            news |= before.0 != entry.standing || before.1 != entry.error;
         }
+        news
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {

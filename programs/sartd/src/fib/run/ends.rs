@@ -50,15 +50,20 @@ impl Running {
             }));
         }
         let _ = taken.join_all().await;
-        // What is written after its table was emptied would stay.
+        // What is written after its table was emptied would stay. Past the time, who writes there
+        // empties it: after what is under way.
         if tokio::time::timeout(END_TIME, self.written(heard)).await.is_err() {
             tracing::warn!("the kernel has not answered all writes");
         }
         let mut failed = None;
         for table in self.tables.all().clone() {
-            let removed = match OwnRoutes::open(Owner::FIB.in_table(table), &[]) {
-                Ok(routes) => routes.remove_all().await,
-                Err(error) => Err(error),
+            let writer = self.writers.values().find(|writer| writer.number == Some(table));
+            let removed = match writer {
+                Some(writer) => writer.routes.remove_all().await,
+                None => match OwnRoutes::open(Owner::FIB.in_table(table), &[]) {
+                    Ok(routes) => routes.remove_all().await,
+                    Err(error) => Err(error),
+                },
             };
             match removed {
                 Ok(removed) => {
