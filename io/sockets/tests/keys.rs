@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,8 @@ use std::time::Duration;
 use inet::{AoAlgorithm, AoKey, Secret};
 use sockets::{AoProbe, Auth, ConnId, Dial, Event, Listen, Peer, Sockets, Who};
 use tokio::sync::mpsc::Receiver;
+
+use common::{keepalive, next};
 
 fn md5(key: &str) -> Auth {
     Auth::Md5(Secret::new(key).unwrap())
@@ -21,21 +25,6 @@ fn ip(text: &str) -> IpAddr {
 
 fn signed(who: &str, key: &str) -> Peer {
     Peer { auth: md5(key), ..Peer::plain(ip(who)) }
-}
-
-fn keepalive() -> Vec<u8> {
-    let mut bytes = vec![0xFF; 16];
-    bytes.extend([0, 19, 4]);
-    bytes
-}
-
-async fn next(events: &mut Receiver<Event>) -> Event {
-    loop {
-        match events.recv().await.unwrap() {
-            Event::Room { .. } => {}
-            event => return event,
-        }
-    }
 }
 
 /// A server that listens on one address.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -11,6 +13,8 @@ use std::time::Duration;
 use inet::{AoAlgorithm, AoKey, LinkName, Secret};
 use sockets::{AoProbe, Auth, ConnId, Dial, Event, Listen, Peer, Sockets, Who};
 use tokio::sync::mpsc::Receiver;
+
+use common::{keepalive, next};
 
 /// Runs a test on a thread that has a namespace of its own, unless there are no VRFs.
 fn with_vrf<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send) {
@@ -82,21 +86,6 @@ fn ao(ids: &[u8]) -> Auth {
         secret: Secret::new(&format!("key {id}")).unwrap(),
     };
     Auth::Ao(ids.iter().map(key).collect())
-}
-
-fn keepalive() -> Vec<u8> {
-    let mut bytes = vec![0xFF; 16];
-    bytes.extend([0, 19, 4]);
-    bytes
-}
-
-async fn next(events: &mut Receiver<Event>) -> Event {
-    loop {
-        match events.recv().await.unwrap() {
-            Event::Room { .. } => {}
-            event => return event,
-        }
-    }
 }
 
 /// One end of the cable.

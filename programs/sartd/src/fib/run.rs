@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::bgp::{self, Heard};
-use super::controller::{Controller, Do};
+use super::controller::{Controller, Do, Owners};
 use super::kept::Kept;
 use super::metrics::{Count, Metrics, Missing};
 use super::show;
@@ -96,7 +96,7 @@ struct Running {
     trouble: BTreeMap<RouterEnd, String>,
     news: mpsc::Sender<News>,
     token: Option<Token>,
-    kept: Kept,
+    kept: Kept<Owners>,
     metrics: Metrics,
     kernel: CheckHandle,
     /// Tables that were not read since the start.
@@ -112,8 +112,8 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let Settings { endpoint, health_port, socket, token, keep, restart_time, channels } = settings;
     let (news, mut heard) = mpsc::channel(WAITING);
     let _held = ends::alone(&socket)?;
-    let kept = Kept::open(&socket);
-    let controller = Controller::new(channels.clone(), kept.owners());
+    let kept = Kept::<Owners>::open(&socket, "owners");
+    let controller = Controller::new(channels.clone(), kept.last());
     let checks = Checks::new();
     let metrics = Metrics::default();
     let mut running = Running {

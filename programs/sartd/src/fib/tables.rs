@@ -2,64 +2,42 @@
 //! (another configuration, a VRF with another table) is found by the next run and emptied.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::bgp::write_whole;
+use super::kept::Kept;
 
-/// The file beside the API's socket.
 #[derive(Debug)]
-pub(super) struct Tables {
-    file: PathBuf,
-    all: BTreeSet<u32>,
-}
+pub(super) struct Tables(Kept<BTreeSet<u32>>);
 
 impl Tables {
-    /// The tables of the run before; none when nothing, or nothing readable, is there.
+    /// The tables of the run before.
     pub(super) fn open(socket: &Path) -> Tables {
-        let file = socket.with_extension("tables");
-        let all = match fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(file = %file.display(), %error, "the tables before are not known");
-                BTreeSet::new()
-            }),
-            Err(_) => BTreeSet::new(),
-        };
-        Tables { file, all }
+        Tables(Kept::open(socket, "tables"))
     }
 
     pub(super) fn all(&self) -> &BTreeSet<u32> {
-        &self.all
+        self.0.last()
     }
 
     /// Routes of ours may be there from now on.
     pub(super) fn add(&mut self, table: u32) {
-        if self.all.insert(table) {
-            self.save();
-        }
+        let mut all = self.all().clone();
+        all.insert(table);
+        self.0.keep(all);
     }
 
     /// None of ours is there any more.
     pub(super) fn remove(&mut self, table: u32) {
-        if self.all.remove(&table) {
-            self.save();
-        }
-    }
-
-    fn save(&self) {
-        let temporary = self.file.with_extension("tables.new");
-        let saved = serde_json::to_vec(&self.all)
-            .map_err(io::Error::from)
-            .and_then(|bytes| write_whole(&self.file, &temporary, 0o644, &bytes));
-        if let Err(error) = saved {
-            tracing::warn!(file = %self.file.display(), %error, "the tables are not kept");
-        }
+        let mut all = self.all().clone();
+        all.remove(&table);
+        self.0.keep(all);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
